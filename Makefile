@@ -1,0 +1,50 @@
+# Every target sets up what it needs; on a bare machine that is python3 with its venv module, make and git.
+# PYTHON=/path/to/python3.x makes .venv with another Python.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Set-up is skipped while these are newer than what they were made from.
+RUN := .venv/.installed-run
+DEV := .venv/.installed-dev
+
+export PYTHON
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo up test check proto bench lock venv
+
+help: ## this list
+	@echo "Automatic Image Policy. Targets:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: $(RUN) ## live through four virtual days in a minute, and check every image at the end
+	@$(BIN)/autoimage demo
+
+up: $(RUN) ## run the four services on ./data, until Ctrl-C
+	@$(BIN)/autoimage up
+
+test: $(DEV) ## all tests (ARGS="-k name" for some of them)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: $(DEV) ## formats, lints, types, layers, contracts, duplicates: all of them, and every finding
+	@$(BIN)/python tools/check.py
+
+proto: $(DEV) ## write autoimage/ anew from protos/
+	@$(BIN)/python tools/generate.py
+
+bench: $(RUN) ## measure speed and memory
+	@$(BIN)/python -m bench
+
+lock: ## resolve the dependencies anew (ARGS=--upgrade for the newest)
+	@tools/lock $(ARGS)
+
+venv: $(DEV) ## set up .venv with everything, for an editor
+
+$(RUN): requirements.lock pyproject.toml tools/setup-venv
+	@tools/setup-venv requirements.lock
+	@touch $@
+
+$(DEV): requirements-dev.lock pyproject.toml tools/setup-venv
+	@tools/setup-venv requirements-dev.lock
+	@touch $(RUN) $@
