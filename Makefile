@@ -28,10 +28,10 @@ test: $(DEV) ## all tests (ARGS="-k name" for some of them)
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(DEV) ## formats, lints, types, layers, contracts, duplicates: all of them, and every finding
-	@$(BIN)/python tools/check.py
+	@$(BIN)/python -m tools.check
 
 proto: $(DEV) ## write autoimage/ anew from protos/
-	@$(BIN)/python tools/generate.py
+	@$(BIN)/python -m tools.generate
 
 bench: $(RUN) ## measure speed and memory
 	@$(BIN)/python -m bench

@@ -8,9 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-import generate
+from tools import generate
 
 SERVICES = ["compute_sim", "log_service", "policy_service", "scheduler_service"]
 SOURCES = [*SERVICES, "servicekit", "suite"]
@@ -30,7 +28,7 @@ def checks(folder: Path) -> Iterator[tuple[str, list[str]]]:
     yield "contract format", [tool("buf"), "format", "--diff", "--exit-code", "protos"]
     # buf cannot resolve google/api by itself without its registry: protoc does, and buf reads what protoc found.
     image = folder / "image.binpb"
-    yield "contract compiles", [sys.executable, "tools/generate.py", "--image", str(image)]
+    yield "contract compiles", [sys.executable, "-m", "tools.generate", "--image", str(image)]
     yield "contract lint", [tool("buf"), "lint", str(image), "--path", generate.PACKAGE, "--config", "buf.yaml"]
     yield "duplicates", [tool("pylint"), *SOURCES]
 

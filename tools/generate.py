@@ -26,13 +26,13 @@ def proto_files(protos: Path) -> list[str]:
 
 
 def include_options(protos: Path) -> list[str]:
-    """Where imports are found: our protos, google.api and google.rpc (site-packages), google.protobuf (grpcio-tools)."""
+    """Where imports are found: our own, google.api and google.rpc in site-packages, google.protobuf in grpcio-tools."""
     folders = [protos, Path(sysconfig.get_path("purelib")), files("grpc_tools").joinpath("_proto")]
     return [f"--proto_path={folder}" for folder in folders]
 
 
 def protoc(protos: Path, *options: str) -> None:
-    """Runs protoc over every contract file; its own messages tell what is wrong, so its failure only ends the program."""
+    """Runs protoc over every contract file. A failure ends the program: protoc has said what is wrong."""
     names = proto_files(protos)
     if not names:
         sys.exit(f"error: there is no .proto file under {protos / PACKAGE}")
@@ -65,7 +65,7 @@ def generate(protos: Path, package: Path) -> None:
 
 
 def remove_services_without_methods(package: Path) -> None:
-    """Protoc's gRPC plugin writes a module for every file; those of files without a service hold nothing but imports."""
+    """The gRPC plugin writes a module for every file, and without a service it is nothing but imports."""
     for module in package.rglob("*_pb2_grpc.py"):
         if "class " not in module.read_text(encoding="utf-8"):
             module.unlink()

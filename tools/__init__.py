@@ -1,0 +1,1 @@
+"""What make runs: code generation, checks, locks. Not part of the wheel."""
