@@ -118,6 +118,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The outcome of a task: a later task of the same instance took its place before it was begun."""
     REASON_POLICY_SERVICE_UNAVAILABLE: _Reason.ValueType  # 95
     """The outcome of a task: no build was accepted within the start window, since the policy service did not answer."""
+    REASON_START_WINDOW_PASSED: _Reason.ValueType  # 96
+    """The outcome of a task: no scheduler was there to begin it within the start window."""
     REASON_LOG_SET_NOT_EMPTY: _Reason.ValueType  # 110
     """FAILED_PRECONDITION: the log set still has topics; delete them first."""
     REASON_LOG_SET_LIMIT: _Reason.ValueType  # 111
@@ -229,6 +231,8 @@ REASON_SUPERSEDED: Reason.ValueType  # 94
 """The outcome of a task: a later task of the same instance took its place before it was begun."""
 REASON_POLICY_SERVICE_UNAVAILABLE: Reason.ValueType  # 95
 """The outcome of a task: no build was accepted within the start window, since the policy service did not answer."""
+REASON_START_WINDOW_PASSED: Reason.ValueType  # 96
+"""The outcome of a task: no scheduler was there to begin it within the start window."""
 REASON_LOG_SET_NOT_EMPTY: Reason.ValueType  # 110
 """FAILED_PRECONDITION: the log set still has topics; delete them first."""
 REASON_LOG_SET_LIMIT: Reason.ValueType  # 111
