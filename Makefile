@@ -24,8 +24,8 @@ demo: $(RUN) ## live through four virtual days in a minute, and check every imag
 up: $(RUN) ## run the four services on ./data, until Ctrl-C
 	@$(BIN)/autoimage up
 
-test: $(DEV) ## all tests (ARGS="-k name" for some of them)
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+test: $(DEV) ## all tests but the walk-throughs, which need other clients (ARGS="-k name" for some)
+	@$(BIN)/python -m pytest -n 2 --ignore tests/clients $(ARGS)
 
 check: $(DEV) ## formats, lints, types, layers, contracts, duplicates: all of them, and every finding
 	@$(BIN)/python -m tools.check

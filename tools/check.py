@@ -24,7 +24,7 @@ def checks(folder: Path) -> Iterator[tuple[str, list[str]]]:
     yield "format", [tool("ruff"), "format", "--check", "--diff", "."]
     yield "lint", [tool("ruff"), "check", "."]
     yield "types", [tool("mypy")]
-    yield "layers", [tool("lint-imports")]
+    yield "layers", [tool("lint-imports"), "--no-logo"]
     yield "contract format", [tool("buf"), "format", "--diff", "--exit-code", "protos"]
     # buf cannot resolve google/api by itself without its registry: protoc does, and buf reads what protoc found.
     image = folder / "image.binpb"

@@ -6,7 +6,6 @@ long-lived one hold the same code. A test runs it into a temporary folder and co
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -59,9 +58,22 @@ def generate(protos: Path, package: Path) -> None:
             (directory / "__init__.py").write_text(INIT, encoding="utf-8")
         (fresh / "py.typed").touch()
         remove_services_without_methods(fresh)
-        if package.exists():
-            shutil.rmtree(package)
-        shutil.copytree(fresh, package)
+        mirror(fresh, package)
+
+
+def mirror(source: Path, target: Path) -> None:
+    """Makes `target` hold the files of `source` and no others, touching only what differs: programs may be running."""
+    wanted = {path.relative_to(source): path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    for relative, content in wanted.items():
+        path = target / relative
+        if not path.is_file() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    for path in sorted(target.rglob("*"), reverse=True):  # the deepest first, so that folders are empty in time
+        if path.is_file() and path.relative_to(target) not in wanted:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def remove_services_without_methods(package: Path) -> None:
