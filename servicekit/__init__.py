@@ -1,0 +1,1 @@
+"""What every service of the suite needs, and nothing that only one of them does."""

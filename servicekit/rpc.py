@@ -1,0 +1,144 @@
+"""The boundary of every servicer method: checks the request, runs the method, turns errors into statuses, and logs."""
+
+import functools
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn, TypeVar, cast
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from servicekit import behavior, calls, regions, status
+from servicekit.errors import Code, FieldViolation, InternalError, InvalidArgument, ServiceError
+
+_LOG = structlog.get_logger("servicekit.rpc")
+_READS = ("Get", "List", "BatchGet", "Preview")
+
+S = TypeVar("S")
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+Context = grpc.ServicerContext
+
+
+def rpc(
+    validator: Callable[[Request], Iterable[FieldViolation]] | None = None, *, audit: bool | None = None
+) -> Callable[[Callable[[S, Request, Context], Response]], Callable[[S, Request, Context], Response]]:
+    """Makes a unary servicer method safe to serve; one without it cannot be registered.
+
+    Before the method: the contract's field behavior, the regions in `self.regions`, and `validator`, all violations at
+    once. After it: a ServiceError goes out with its details, any other exception as INTERNAL with an id and never its
+    text. One `rpc` line is logged per failure and, unless `audit` says otherwise, per success of a method that is not a
+    Get, List or Preview.
+    """
+
+    def decorate(method: Callable[[S, Request, Context], Response]) -> Callable[[S, Request, Context], Response]:
+        name = method.__name__
+        create = name.startswith(("Create", "BatchCreate"))
+        audited = not name.startswith(_READS) if audit is None else audit
+
+        @functools.wraps(method)
+        def serve(self: S, request: Request, context: Context) -> Response:
+            request_id = calls.request_id_of(context.invocation_metadata())
+            with (
+                structlog.contextvars.bound_contextvars(
+                    request_id=request_id, method=_full_name(cast("type", type(self)), name), account=_account(request)
+                ),
+                calls.serving(request_id, context.time_remaining()),
+            ):
+                started = time.perf_counter()
+                try:
+                    _check(self, request, validator, create)
+                    response = method(self, request, context)
+                except ServiceError as error:
+                    failure = error
+                except Exception:  # noqa: BLE001 - a bug: whatever it is, its text stays here
+                    failure = InternalError(uuid.uuid4().hex)
+                    _LOG.exception("internal_error", **failure.metadata)
+                else:
+                    if audited:
+                        _log_success(request, response, started)
+                    return response
+                _log_failure(request, failure, started)
+            refuse(context, failure)
+
+        serve.is_rpc = True  # type: ignore[attr-defined]
+        return serve
+
+    return decorate
+
+
+def is_rpc(method: object) -> bool:
+    """Whether `@rpc` guards this servicer method."""
+    return getattr(method, "is_rpc", False)
+
+
+def refuse(context: Context, error: ServiceError) -> NoReturn:
+    """Ends the call with the error. Sets the trailer by hand: grpcio-testing has no `abort_with_status`."""
+    sent = status.to_status(error)
+    context.set_trailing_metadata(((status.DETAILS_KEY, sent.SerializeToString()),))
+    context.abort(grpc.StatusCode[error.code.name], sent.message)
+    raise AssertionError("abort returned")
+
+
+def _check(
+    servicer: object, request: Request, validator: Callable[[Request], Iterable[FieldViolation]] | None, create: bool
+) -> None:
+    found = behavior.violations(request, create=create)
+    served = getattr(servicer, "regions", None)
+    if served is not None:
+        found += regions.violations(request, served)
+    if validator is not None:
+        told = {violation.field for violation in found}
+        found += [violation for violation in validator(request) if violation.field not in told]
+    if found:
+        raise InvalidArgument(found)
+
+
+@functools.cache
+def _full_name(servicer: type, method: str) -> str:
+    for base in servicer.__mro__:
+        if base.__module__.endswith("_pb2_grpc") and base.__name__.endswith("Servicer"):
+            return f"{base.__name__.removesuffix('Servicer')}/{method}"
+    return f"{servicer.__name__}/{method}"
+
+
+def _resource(message: Any) -> str:
+    """The name that a message is about: its own, else its parent's, else none."""
+    fields = message.DESCRIPTOR.fields_by_name
+    for field in ("name", "parent"):
+        if field in fields and (value := getattr(message, field)):
+            return str(value)[:500]
+    return ""
+
+
+def _account(request: Message) -> str:
+    parts = _resource(request).split("/", 2)
+    return parts[1][:63] if len(parts) > 1 and parts[0] == "accounts" else ""
+
+
+def _log_success(request: Message, response: Message, started: float) -> None:
+    _LOG.info(
+        "rpc", code="OK", resource=_resource(response) or _resource(request), milliseconds=_milliseconds_since(started)
+    )
+
+
+def _log_failure(request: Message, failure: ServiceError, started: float) -> None:
+    _LOG.log(
+        _LEVELS.get(failure.code, _INFO),
+        "rpc",
+        code=failure.code.name,
+        reason=failure.reason,
+        message=failure.message,
+        resource=_resource(request),
+        milliseconds=_milliseconds_since(started),
+    )
+
+
+_INFO, _WARNING, _ERROR = 20, 30, 40
+_LEVELS = {Code.INTERNAL: _ERROR, Code.UNAVAILABLE: _WARNING}
+
+
+def _milliseconds_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)

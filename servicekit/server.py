@@ -1,0 +1,181 @@
+"""A service's server: what it serves, how much at once, and how it starts and ends."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from servicekit import config, logs
+from servicekit.admission import Admission, CountingPool
+from servicekit.client import MAX_MESSAGE_BYTES
+from servicekit.clock import ClockFileError, Clocks, WallClock
+from servicekit.config import ConfigError, ServerSettings
+from servicekit.errors import DatabaseUnavailable
+from servicekit.health import Health
+from servicekit.loop import Loop
+from servicekit.migrations import DatabaseTooNew
+from servicekit.rpc import is_rpc
+
+_LOG = structlog.get_logger("servicekit.server")
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # else two servers share a port, silently
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+)
+Registration = tuple[Callable[[Any, grpc.Server], None], object, str]
+"""The generated `add_…_to_server`, the servicer, and the full name of the service."""
+
+
+class PortInUse(Exception):
+    """The address to listen on is taken, or is not this machine's."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"cannot listen on {address}: another program uses this port, or the address is not this machine's"
+        )
+
+
+class Server:
+    """A gRPC server with health, reflection, and a limit on the calls in progress. Refuses unguarded servicers.
+
+    It is ready while `ping`, asked once a second, does not raise Unavailable: the database's.
+    """
+
+    def __init__(self, settings: ServerSettings, servicers: Sequence[Registration], ping: Callable[[], None]) -> None:
+        self._settings = settings
+        self._pool = CountingPool(settings.worker_threads)
+        self._admission = Admission(self._pool, settings.max_calls)
+        self._server = grpc.server(self._pool, interceptors=[self._admission], options=_OPTIONS)
+        names = [service for _, _, service in servicers]
+        self._health = Health(ping, names, Clocks(WallClock(), WallClock()))
+        for add, servicer, service in servicers:
+            check_servicer(servicer, service)
+            add(servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
+        known = [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection([*names, *known], self._server)
+
+    def start(self) -> int:
+        """Listens and serves; the port that is listened on. Raises PortInUse."""
+        address = self._settings.listen
+        try:
+            port = int(self._server.add_insecure_port(address))
+        except RuntimeError as error:
+            raise PortInUse(address) from error
+        self._health.start()
+        self._server.start()
+        _LOG.info("serving", address=f"{address.rpartition(':')[0]}:{port}")
+        return port
+
+    def drain(self) -> threading.Event:
+        """Not ready, and new calls are refused; those in progress get bounded time. The event tells when all ended."""
+        self._health.drain()
+        done: threading.Event = self._server.stop(self._settings.drain_seconds)
+        return done
+
+    def close(self) -> None:
+        """Waits for the end of `drain`, and frees what the server holds."""
+        self.drain().wait()
+        self._health.stop()
+        self._admission.close()
+        self._pool.shutdown(wait=False)
+
+
+def check_servicer(servicer: object, service: str) -> None:
+    """Every method of the contract is there, guarded by `@rpc`; else TypeError, when the service is put together."""
+    kind = type(servicer)
+    if not isinstance(getattr(servicer, "regions", None), frozenset):
+        raise TypeError(f"{kind.__name__} has no frozenset `regions`: @rpc could not refuse names of other regions")
+    methods = descriptor_pool.Default().FindServiceByName(service).methods_by_name
+    bare = [method for method in methods if not is_rpc(getattr(kind, method, None))]
+    if bare:
+        raise TypeError(f"{kind.__name__}: without @rpc: {', '.join(bare)}")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service put together: its server, its loops, and what to close after both have ended, in this order."""
+
+    server: Server
+    loops: Sequence[Loop] = ()
+    closing: Sequence[Callable[[], None]] = ()
+
+
+def run(service: Service) -> None:
+    """Serves until SIGTERM or SIGINT; then no new work; steps and calls in progress finish. A second SIGINT exits."""
+    stop = threading.Event()
+    with _signals(stop):
+        service.server.start()
+        for loop in service.loops:
+            loop.start()
+        stop.wait()
+        _LOG.info("draining")
+        done = service.server.drain()
+        for loop in service.loops:
+            loop.ask_to_stop()
+        for loop in service.loops:
+            loop.stop()
+        done.wait()
+        service.server.close()
+        for close in service.closing:
+            close()
+        _LOG.info("stopped")
+
+
+@contextlib.contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    def ask(number: int, _frame: object) -> None:
+        if number == signal.SIGINT and stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+S = TypeVar("S", bound=ServerSettings)
+
+
+def main(
+    name: str,
+    settings_class: type[S],
+    compose: Callable[[S], Service],
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """A service's whole life; the process's exit code. `name` is the package's, settings come from `<NAME>_…`.
+
+    What a person can mend (configuration, port, database, clock file) is told in one line each on standard error, with
+    exit code 2.
+    """
+    try:
+        settings = config.load(name.upper(), settings_class, os.environ if environ is None else environ)
+        logs.configure(name, settings.log_level)
+        run(compose(settings))
+    except ConfigError as error:
+        return _give_up(name, error.problems)
+    except (PortInUse, DatabaseTooNew, DatabaseUnavailable, ClockFileError) as error:
+        return _give_up(name, [str(error)])
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _give_up(name: str, problems: Iterable[str]) -> int:
+    for problem in problems:
+        print(f"{name}: {problem}", file=sys.stderr)  # noqa: T201 - for a person, and logging may not be set up yet
+    return 2
