@@ -55,8 +55,8 @@ def check_url(url: str) -> str:
         raise DatabaseUrlError("is not a database URL such as sqlite:///./data/service.db") from error
     if parsed.get_backend_name() != "sqlite":
         raise DatabaseUrlError(f"names the engine {parsed.get_backend_name()}; this version has sqlite only")
-    if parsed.database in (None, "", ":memory:"):
-        raise DatabaseUrlError("names no file, and a database in memory loses all it promised when the process ends")
+    if parsed.database in (None, "", ":memory:") or parsed.database.startswith("file:"):
+        raise DatabaseUrlError("names no file; a database in memory would lose what it promised")
     return url
 
 

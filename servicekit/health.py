@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
 
 import structlog
 from grpc_health.v1 import health, health_pb2
 
 from servicekit.clock import Clocks
-from servicekit.errors import Unavailable
 from servicekit.loop import Loop, Wake
+from servicekit.pools import serve_apart
 
 _LOG = structlog.get_logger("servicekit.health")
 _EVERY = timedelta(seconds=1)
@@ -28,7 +27,8 @@ class Health:
         self._ping = ping
         self._services = ("", *services)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="health")
-        self.servicer = _servicer(self._pool)
+        self.servicer = health.HealthServicer(experimental_non_blocking=True)
+        serve_apart(self.servicer, ("Check", "Watch"), self._pool)
         self._ready: bool | None = None
         self._loop = Loop("health", self._look, clocks, idle=_EVERY)
 
@@ -50,10 +50,10 @@ class Health:
         try:
             self._ping()
             ready = True
-        except Unavailable as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the service is not ready
             ready = False
             if self._ready is not False:
-                _LOG.error("not_ready", reason=error.reason, message=error.message)
+                _LOG.error("not_ready", error=repr(error))
         if ready and self._ready is False:
             _LOG.info("ready_again")
         if ready is not self._ready:
@@ -61,17 +61,3 @@ class Health:
                 self.servicer.set(service, SERVING if ready else NOT_SERVING)
         self._ready = ready
         return Wake()
-
-
-def _servicer(pool: ThreadPoolExecutor) -> health.HealthServicer:
-    class Servicer(health.HealthServicer):
-        """A class of its own per server: grpc finds a method's thread pool as an attribute of the function."""
-
-        def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-            return super().Check(request, context)
-
-        def Watch(self, request: Any, context: Any, send_response_callback: Any = None) -> Any:  # noqa: N802
-            return super().Watch(request, context, send_response_callback)
-
-    Servicer.Check.experimental_thread_pool = pool  # type: ignore[attr-defined]
-    return Servicer(experimental_non_blocking=True, experimental_thread_pool=pool)

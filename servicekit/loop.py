@@ -69,15 +69,14 @@ class Loop:
                 self._woken.clear()  # before the step: a wake during it must not be lost
                 try:
                     wish = self._step()
+                    if failures:
+                        _LOG.info("step_recovered", failures=failures)
+                    failures = 0
+                    self._wait(wish)
                 except Exception as error:  # noqa: BLE001 - whatever went wrong, the work must go on
                     self._report(error, failures)
                     self._stopping.wait(pause_seconds(failures))
                     failures += 1
-                    continue
-                if failures:
-                    _LOG.info("step_recovered", failures=failures)
-                    failures = 0
-                self._wait(wish)
 
     def _report(self, error: Exception, failures: int) -> None:
         """A dependency that is away needs no stack trace; anything else does."""

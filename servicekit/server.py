@@ -6,17 +6,18 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
 import structlog
 from google.protobuf import descriptor_pool
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from servicekit import config, logs
-from servicekit.admission import Admission, CountingPool
+from servicekit.admission import Admission
 from servicekit.client import MAX_MESSAGE_BYTES
 from servicekit.clock import ClockFileError, Clocks, WallClock
 from servicekit.config import ConfigError, ServerSettings
@@ -24,6 +25,7 @@ from servicekit.errors import DatabaseUnavailable
 from servicekit.health import Health
 from servicekit.loop import Loop
 from servicekit.migrations import DatabaseTooNew
+from servicekit.pools import CountingPool, serve_apart
 from servicekit.rpc import is_rpc
 
 _LOG = structlog.get_logger("servicekit.server")
@@ -63,8 +65,10 @@ class Server:
             check_servicer(servicer, service)
             add(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
-        known = [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection([*names, *known], self._server)
+        self._reflection_pool = ThreadPoolExecutor(2, thread_name_prefix="reflection")
+        described = reflection.ReflectionServicer([*names, health.SERVICE_NAME, reflection.SERVICE_NAME])
+        serve_apart(described, ("ServerReflectionInfo",), self._reflection_pool)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(described, self._server)  # type: ignore[no-untyped-call]
 
     def start(self) -> int:
         """Listens and serves; the port that is listened on. Raises PortInUse."""
@@ -89,6 +93,7 @@ class Server:
         self.drain().wait()
         self._health.stop()
         self._admission.close()
+        self._reflection_pool.shutdown(wait=False)
         self._pool.shutdown(wait=False)
 
 

@@ -19,6 +19,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 # trailers clients receive RESOURCE_EXHAUSTED instead, at random.
 _MAX_VIOLATIONS = 20
 _MAX_VIOLATIONS_BYTES = 4096
+_MAX_STATUS_BYTES = 5000
 _MAX_MESSAGE_BYTES = 250
 _MAX_TEXT_BYTES = 450
 _MAX_METADATA_BYTES = 600
@@ -41,6 +42,7 @@ _CLASSES: dict[Code, type[ServiceError]] = {
     Code.ABORTED: errors.Aborted,
     Code.FAILED_PRECONDITION: errors.FailedPrecondition,
     Code.RESOURCE_EXHAUSTED: errors.QuotaExceeded,
+    Code.INTERNAL: errors.InternalError,
     Code.UNAVAILABLE: errors.Unavailable,
 }
 _CLASSES_BY_REASON: dict[str, type[ServiceError]] = {
@@ -50,20 +52,21 @@ D = TypeVar("D", bound=Message)
 
 
 def to_status(error: ServiceError) -> status_pb2.Status:
-    """The error as it is sent: always with ErrorInfo, with what else it carries, and within 5 KiB.
+    """The error as it is sent: always with ErrorInfo, with what else it carries, and within 5,000 bytes.
 
     At most 20 violations in at most 4 KiB; what does not fit is counted in the last one. Longer texts are cut.
     """
     status = status_pb2.Status(code=error.code.value, message=_cut(error.message, _MAX_MESSAGE_BYTES))
     for detail in _details(error):
         status.details.add().Pack(detail)
+    if error.violations:
+        room = min(_MAX_VIOLATIONS_BYTES, _MAX_STATUS_BYTES - status.ByteSize())
+        status.details.add().Pack(_bad_request(error.violations, room))
     return status
 
 
 def _details(error: ServiceError) -> Iterable[Message]:
     yield details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=_bounded(error.metadata))
-    if error.violations:
-        yield _bad_request(error.violations)
     if error.precondition is not None:
         broken = error.precondition
         yield details_pb2.PreconditionFailure(
@@ -94,7 +97,7 @@ def _details(error: ServiceError) -> Iterable[Message]:
         yield info
 
 
-def _bad_request(violations: tuple[FieldViolation, ...]) -> details_pb2.BadRequest:
+def _bad_request(violations: tuple[FieldViolation, ...], room: int) -> details_pb2.BadRequest:
     """As many violations as fit, in order; if not all fit, the last one counts the rest."""
     request = details_pb2.BadRequest()
     for sent, violation in enumerate(violations):
@@ -106,9 +109,9 @@ def _bad_request(violations: tuple[FieldViolation, ...]) -> details_pb2.BadReque
         is_last = sent + 1 == len(violations)
         full = len(request.field_violations) == _MAX_VIOLATIONS and not is_last
         reserve = 0 if is_last else _COUNT_RESERVE_BYTES
-        if full or request.ByteSize() + reserve > _MAX_VIOLATIONS_BYTES:
+        if full or request.ByteSize() + reserve > room:
             request.field_violations.pop()
-            request.field_violations.add(description=f"and {len(violations) - sent} more", reason="MORE_VIOLATIONS")
+            request.field_violations.add(description=f"and {len(violations) - sent} more")
             break
     return request
 
