@@ -1,0 +1,5 @@
+"""`python -m scheduler_service`."""
+
+from scheduler_service.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Use cases of one transaction each. None makes a call to another service."""

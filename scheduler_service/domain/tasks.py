@@ -1,0 +1,272 @@
+"""An image task, one instance's part of an execution, and how it may change.
+
+Every function here is pure: it takes a task and what was learned, and answers the task as it is to be stored. A task
+moves through phases, each of which one step of the main loop looks after:
+
+    SEND     no build is known to be accepted    → the send step
+    FOLLOW   a build was accepted                → the follow step
+    RESOLVE  it is to end, but was sent once     → the resolve step, which asks compute what became of the request
+    LATE     it timed out, its image lives on    → the follow step
+    DONE     nothing is left to do
+"""
+
+import enum
+import random
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+START_WINDOW = timedelta(hours=1)
+"""How long after the moment of triggering a build may be begun (X4, X5); product time."""
+BUILD_DEADLINE = timedelta(hours=24)
+"""How long after its acceptance a build may take (X5); product time."""
+RETRY_FIRST = timedelta(seconds=0.2)
+RETRY_MOST = timedelta(seconds=30)
+BUSY_FIRST = timedelta(minutes=1)
+BUSY_MOST = timedelta(minutes=10)
+FOLLOW_FIRST = timedelta(seconds=2)
+FOLLOW_MOST = timedelta(minutes=1)
+LATE_INTERVAL = timedelta(hours=1)
+
+
+class TaskState(enum.StrEnum):
+    """What users see of a task (X2)."""
+
+    PENDING = "PENDING"
+    BUILDING = "BUILDING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (TaskState.PENDING, TaskState.BUILDING)
+
+
+class Phase(enum.StrEnum):
+    """Which step looks after a task; see the module's text."""
+
+    SEND = "SEND"
+    FOLLOW = "FOLLOW"
+    RESOLVE = "RESOLVE"
+    LATE = "LATE"
+    DONE = "DONE"
+
+
+class BuildState(enum.StrEnum):
+    """How far compute is with an image."""
+
+    CREATING = "CREATING"
+    AVAILABLE = "AVAILABLE"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A disk that an image does not hold although it was asked for, and why."""
+
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """An image as compute told of it. `reason` is set in state ERROR."""
+
+    image: str
+    state: BuildState
+    included: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    reason: str = ""
+
+
+class Trouble(enum.Enum):
+    """What a refusal asks for."""
+
+    TRANSIENT = "try again soon"
+    BUSY = "try again when the instance may be free"
+    TOO_LATE = "send again under a new lease"
+    SKIP = "a foreseen end"
+    PERMANENT = "an unforeseen end"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Compute did not accept a build."""
+
+    trouble: Trouble
+    reason: str
+    retry_after: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An image task as it is stored.
+
+    `fence` is the number of the claim: a result is written only if no later claim was made. `sent` says whether a
+    create may have reached compute. `end_state` and `end_reason` say how the task ends once it is resolved. A claimed
+    task's `due_operating` is the end of its lease.
+    """
+
+    execution_uid: str
+    instance: str
+    policy_uid: str
+    association_uid: str
+    request_id: str
+    trigger_time: datetime
+    state: TaskState
+    phase: Phase
+    create_time: datetime
+    due_product: datetime | None
+    due_operating: datetime
+    fence: int = 0
+    tries: int = 0
+    attempt_count: int = 0
+    sent: bool = False
+    reason: str = ""
+    end_state: TaskState | None = None
+    end_reason: str = ""
+    image: str = ""
+    included: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    build_start_time: datetime | None = None
+    end_time: datetime | None = None
+    late_image_time: datetime | None = None
+
+    @property
+    def instance_id(self) -> str:
+        return self.instance.rpartition("/")[2]
+
+    @property
+    def window_end(self) -> datetime:
+        """Until when a build may be begun; product time."""
+        return self.trigger_time + START_WINDOW
+
+
+def moved(task: Task, phase: Phase, product: datetime, operating: datetime) -> Task:
+    """The task in another phase, to be looked at from these times on."""
+    return replace(task, phase=phase, due_product=product, due_operating=operating, tries=0)
+
+
+def ended(task: Task, state: TaskState, reason: str, now: datetime) -> Task:
+    """The task at its end. Only for tasks that were never sent, or whose request is resolved (X6)."""
+    return replace(
+        task,
+        state=state,
+        reason=reason,
+        phase=Phase.DONE,
+        due_product=None,
+        end_time=now,
+        end_state=None,
+        end_reason="",
+    )
+
+
+def ending(task: Task, state: TaskState, reason: str, product: datetime, operating: datetime) -> Task:
+    """The task on its way to an end without success: at once if it was never sent, else after it is resolved (X6)."""
+    if not task.sent:
+        return ended(task, state, reason, product)
+    return replace(moved(task, Phase.RESOLVE, product, operating), reason=reason, end_state=state, end_reason=reason)
+
+
+def put_off(task: Task, reason: str, operating: datetime, source: random.Random, at_least: timedelta) -> Task:
+    """The task after a transient failure: tried again after exponential backoff with full jitter (X5)."""
+    ceiling = min(RETRY_FIRST * 2 ** min(task.tries, 16), RETRY_MOST)
+    delay = max(at_least, ceiling * source.random())
+    return replace(task, reason=reason, tries=task.tries + 1, due_operating=operating + delay)
+
+
+def accepted(task: Task, build: Build, product: datetime, operating: datetime) -> Task:
+    """The task after compute accepted its build, or turned out to have accepted it earlier."""
+    following = moved(task, Phase.FOLLOW, _first_look(build, product), operating)
+    return replace(
+        following,
+        state=TaskState.BUILDING,
+        reason="",
+        end_state=None,
+        end_reason="",
+        image=build.image,
+        included=build.included,
+        left_out=build.left_out,
+        build_start_time=task.build_start_time or product,
+    )
+
+
+def _first_look(build: Build, product: datetime) -> datetime:
+    return product + FOLLOW_FIRST if build.state is BuildState.CREATING else product
+
+
+def refused(task: Task, refusal: Refusal, product: datetime, operating: datetime, source: random.Random) -> Task:
+    """The task after compute refused its build."""
+    match refusal.trouble:
+        case Trouble.TRANSIENT:
+            return put_off(task, refusal.reason, operating, source, refusal.retry_after)
+        case Trouble.TOO_LATE:
+            return replace(task, reason=refusal.reason, due_operating=operating)
+        case Trouble.BUSY:
+            return _busy(task, refusal.reason, product, operating)
+        case Trouble.SKIP:
+            return ending(task, TaskState.SKIPPED, refusal.reason, product, operating)
+        case Trouble.PERMANENT:
+            return ending(task, TaskState.FAILED, refusal.reason, product, operating)
+
+
+def _busy(task: Task, reason: str, product: datetime, operating: datetime) -> Task:
+    """Tried again after 1, 2, 4 … 10 minutes of product time, the last time at the end of the start window (X4)."""
+    if product >= task.window_end:
+        return ending(task, TaskState.FAILED, reason, product, operating)
+    again = product + min(BUSY_FIRST * 2 ** min(task.tries, 8), BUSY_MOST)
+    return replace(
+        task,
+        reason=reason,
+        tries=task.tries + 1,
+        due_product=min(again, task.window_end),
+        due_operating=operating,
+    )
+
+
+def past_window(task: Task, product: datetime, operating: datetime) -> Task:
+    """The end of a task for which no build was accepted within the start window; says what stood in the way last."""
+    return ending(task, TaskState.FAILED, task.reason or "START_WINDOW_PASSED", product, operating)
+
+
+def observed(task: Task, build: Build | None, product: datetime, operating: datetime) -> Task:
+    """The task after a look at its image; None: there is no such image any more."""
+    if build is None:
+        return ending(task, TaskState.FAILED, "IMAGE_DELETED", product, operating)
+    if build.state is BuildState.AVAILABLE:
+        return ended(task, TaskState.SUCCEEDED, "", product)
+    if build.state is BuildState.ERROR:
+        return ending(task, TaskState.FAILED, build.reason, product, operating)
+    if task.build_start_time is not None and product >= task.build_start_time + BUILD_DEADLINE:
+        return ending(task, TaskState.FAILED, "BUILD_TIMEOUT", product, operating)
+    return _look_again(task, product, operating)
+
+
+def _look_again(task: Task, product: datetime, operating: datetime) -> Task:
+    delay = min(FOLLOW_FIRST * 2 ** min(task.tries, 8), FOLLOW_MOST)
+    return replace(task, tries=task.tries + 1, due_product=product + delay, due_operating=operating, reason="")
+
+
+def observed_late(task: Task, build: Build | None, product: datetime, operating: datetime) -> Task:
+    """A timed-out task after a look at its image: its state stays FAILED, a late image is taken note of (X5)."""
+    if build is not None and build.state is BuildState.CREATING:
+        return replace(task, due_product=product + LATE_INTERVAL, due_operating=operating)
+    available = build is not None and build.state is BuildState.AVAILABLE
+    return replace(task, phase=Phase.DONE, due_product=None, late_image_time=product if available else None)
+
+
+def resolved(task: Task, build: Build | None, product: datetime, operating: datetime) -> Task:
+    """The task after compute settled its request; None: there is no image of it and there never will be.
+
+    A living image overrules the intended end, but for a build that took too long: it ends, and its image is followed.
+    """
+    intended = task.end_state or TaskState.FAILED
+    if build is None:
+        return ended(task, intended, task.end_reason, product)
+    if build.state is BuildState.ERROR:
+        return ended(replace(task, image=build.image), TaskState.FAILED, build.reason, product)
+    if task.end_reason == "BUILD_TIMEOUT" and build.state is BuildState.CREATING:
+        timed_out = ended(task, TaskState.FAILED, "BUILD_TIMEOUT", product)
+        return replace(timed_out, phase=Phase.LATE, due_product=product + LATE_INTERVAL, due_operating=operating)
+    return replace(accepted(task, build, product, operating), due_product=product)

@@ -1,0 +1,82 @@
+"""Puts the scheduler service together: the only place that knows everything."""
+
+import functools
+import os
+import random
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+
+from autoimage.scheduler.v1 import execution_service_pb2_grpc
+from scheduler_service.dependencies import Dependencies
+from scheduler_service.peers.compute import Compute
+from scheduler_service.peers.logs import Logs
+from scheduler_service.peers.policies import Policies
+from scheduler_service.servicer import ExecutionServicer
+from scheduler_service.settings import Settings
+from scheduler_service.steps.deliver import deliver
+from scheduler_service.steps.follow import follow
+from scheduler_service.steps.resolve import resolve
+from scheduler_service.steps.send import send
+from scheduler_service.steps.take_up import take_up
+from scheduler_service.store import schema
+from servicekit import server
+from servicekit.client import Client
+from servicekit.clock import Clocks, WallClock, product_clock
+from servicekit.database import Database
+from servicekit.loop import Loop, Wake
+from servicekit.migrations import upgrade
+from servicekit.server import Server, Service
+
+_SERVICE = "autoimage.scheduler.v1.ExecutionService"
+
+
+def compose(settings: Settings) -> Service:
+    database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
+    upgrade(database, "scheduler_service", schema.HEAD)
+    policy, compute, log = (
+        Client(target) for target in (settings.policy_address, settings.compute_address, settings.log_address)
+    )
+    loops: list[Loop] = []
+    deps = Dependencies(
+        database=database,
+        clocks=Clocks(product_clock(settings.product_clock), WallClock()),
+        random=random.SystemRandom(),
+        policies=Policies(policy),
+        compute=Compute(compute),
+        logs=Logs(log),
+        scheduler=f"{socket.gethostname()}/{os.getpid()}",
+        task_lease=timedelta(seconds=settings.task_lease_seconds),
+        notify=functools.partial(_wake_all, loops),
+    )
+    loops.extend(_loops(deps, settings.senders))
+    servicers = [
+        (
+            execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server,
+            ExecutionServicer(deps, settings.regions),
+            _SERVICE,
+        )
+    ]
+    closing = [policy.close, compute.close, log.close, database.dispose]
+    return Service(Server(settings, servicers, database.ping), loops, closing)
+
+
+def _wake_all(loops: list[Loop]) -> None:
+    for loop in loops:
+        loop.wake()
+
+
+def _loops(deps: Dependencies, senders: int) -> list[Loop]:
+    """One thread for each step; several for sending, where most of the time goes into waiting for compute."""
+    steps: list[tuple[str, Callable[[Dependencies], Wake]]] = [
+        ("take_up", take_up),
+        *((f"send_{number}", send) for number in range(senders)),
+        ("follow", follow),
+        ("resolve", resolve),
+        ("deliver", deliver),
+    ]
+    return [Loop(name, functools.partial(step, deps), deps.clocks) for name, step in steps]
+
+
+def main() -> int:
+    return server.main("scheduler_service", Settings, compose)

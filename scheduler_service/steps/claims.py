@@ -1,0 +1,86 @@
+"""What the steps that look after tasks have in common: taking what is due, and writing what became of it."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from scheduler_service.commands.record import Change, record
+from scheduler_service.dependencies import Dependencies
+from scheduler_service.domain.executions import Execution
+from scheduler_service.domain.tasks import Phase, Refusal, Task, put_off
+from scheduler_service.store import executions as execution_store
+from scheduler_service.store import tasks as task_store
+from servicekit.loop import Wake
+
+BATCH = 500
+"""Tasks in one call to another service."""
+
+AFTER_FAILURE = timedelta(seconds=0.5)
+"""A service that did not answer is left alone for so long: tasks that were put off one by one go together again."""
+
+_LOG = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tasks that are ours until the lease ends, and their executions by uid."""
+
+    tasks: Sequence[Task]
+    executions: Mapping[str, Execution]
+    lease_end: datetime
+
+
+def run(deps: Dependencies, phases: Collection[Phase], work: Callable[[Dependencies, Batch], bool]) -> Wake:
+    """Claims a batch and has it worked on; `work` answers whether the other service answered."""
+    batch, wake = _take(deps, phases)
+    if batch is None:
+        return wake
+    answered = work(deps, batch)
+    deps.notify()
+    return Wake(at_once=True) if answered else Wake(operating=deps.clocks.operating.now() + AFTER_FAILURE)
+
+
+def _take(deps: Dependencies, phases: Collection[Phase]) -> tuple[Batch | None, Wake]:
+    """A batch, or when to come back. Nothing is written while nothing is due."""
+    product, operating = deps.clocks.product.now(), deps.clocks.operating.now()
+    with deps.database.read() as connection:
+        later, due = task_store.next_due(connection, phases, product)
+    if due is None or due > operating:
+        return None, Wake(product=later, operating=due)
+    lease_end = operating + deps.task_lease
+    with deps.database.write() as connection:
+        tasks = task_store.claim(
+            connection, phases, product=product, operating=operating, lease_end=lease_end, limit=BATCH
+        )
+        executions = execution_store.by_uid(connection, {task.execution_uid for task in tasks})
+    return (Batch(tasks, executions, lease_end), Wake()) if tasks else (None, Wake())
+
+
+def write(deps: Dependencies, changes: Sequence[Change]) -> list[Change]:
+    """Records changes in a transaction of their own; returns those that counted."""
+    if not changes:
+        return []
+    with deps.database.write() as connection:
+        kept = record(connection, changes, deps.clocks.product.now())
+    for before, after in kept:
+        if after.state.ended and not before.state.ended:
+            _LOG.info(
+                "image_task_ended",
+                execution=before.execution_uid,
+                instance=before.instance,
+                state=after.state.value,
+                reason=after.reason,
+                image=after.image,
+            )
+    return kept
+
+
+def put_off_all(deps: Dependencies, tasks: Sequence[Task], refusal: Refusal) -> None:
+    """The service that the tasks need did not answer: each is tried again after a pause of its own."""
+    operating = deps.clocks.operating.now()
+    write(
+        deps,
+        [Change(task, put_off(task, refusal.reason, operating, deps.random, refusal.retry_after)) for task in tasks],
+    )

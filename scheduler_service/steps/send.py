@@ -1,0 +1,113 @@
+"""Step 3 of the main job: have compute begin the builds of pending tasks."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+
+from scheduler_service.commands.record import Change
+from scheduler_service.dependencies import Dependencies
+from scheduler_service.domain import refusals
+from scheduler_service.domain.tasks import (
+    Build,
+    Phase,
+    Refusal,
+    Task,
+    TaskState,
+    Trouble,
+    accepted,
+    ending,
+    past_window,
+    refused,
+)
+from scheduler_service.peers.policies import Associated
+from scheduler_service.steps.claims import Batch, put_off_all, run, write
+from servicekit.errors import ServiceError, Unavailable
+from servicekit.loop import Wake
+
+_LOG = structlog.get_logger(__name__)
+_POLICY_SERVICE_UNAVAILABLE = Refusal(Trouble.TRANSIENT, "POLICY_SERVICE_UNAVAILABLE")
+
+
+def send(deps: Dependencies) -> Wake:
+    """Sends up to 500 pending tasks that are due, across accounts."""
+    return run(deps, [Phase.SEND], _send)
+
+
+def _send(deps: Dependencies, batch: Batch) -> bool:
+    in_time = _within_window(deps, batch.tasks)
+    if not in_time:
+        return True
+    try:
+        associated = deps.policies.filter_associated(in_time)
+    except Unavailable as error:
+        _LOG.warning("policy_service_unavailable", tasks=len(in_time), message=error.message)
+        put_off_all(deps, in_time, _POLICY_SERVICE_UNAVAILABLE)
+        return False
+    ready = _mark_sent(deps, _still_associated(deps, in_time, associated))
+    if not ready:
+        return True
+    try:
+        answers = deps.compute.create_images(ready, batch.executions, not_after=batch.lease_end)
+    except ServiceError as error:
+        _LOG.warning("compute_unavailable", tasks=len(ready), reason=error.reason, message=error.message)
+        put_off_all(
+            deps,
+            ready,
+            replace(refusals.UNAVAILABLE, retry_after=error.retry_after or refusals.UNAVAILABLE.retry_after),
+        )
+        return False
+    _record(deps, ready, answers)
+    return True
+
+
+def _within_window(deps: Dependencies, tasks: Sequence[Task]) -> list[Task]:
+    """Ends the tasks whose start window has passed (X4, X5); returns the others."""
+    product, operating = deps.clocks.product.now(), deps.clocks.operating.now()
+    write(deps, [Change(t, past_window(t, product, operating)) for t in tasks if product > t.window_end])
+    return [task for task in tasks if product <= task.window_end]
+
+
+def _still_associated(deps: Dependencies, tasks: Sequence[Task], associated: Associated) -> list[Task]:
+    """Cancels the tasks whose association does not hold any more (X6); returns the others."""
+    product, operating = deps.clocks.product.now(), deps.clocks.operating.now()
+    gone = [task for task in tasks if task.association_uid not in associated.associations]
+    changes = []
+    for task in gone:
+        reason = "POLICY_DELETED" if task.policy_uid in associated.deleted_policies else "DISASSOCIATED"
+        changes.append(Change(task, ending(task, TaskState.CANCELLED, reason, product, operating)))
+    write(deps, changes)
+    return [task for task in tasks if task.association_uid in associated.associations]
+
+
+def _mark_sent(deps: Dependencies, tasks: Sequence[Task]) -> list[Task]:
+    """Writes down, before the call, that compute may get to know these requests. Returns those that are ours still."""
+    kept = write(deps, [Change(task, replace(task, sent=True, attempt_count=task.attempt_count + 1)) for task in tasks])
+    return [after for _, after in kept]
+
+
+def _record(deps: Dependencies, tasks: Sequence[Task], answers: Sequence[Build | Refusal]) -> None:
+    product, operating = deps.clocks.product.now(), deps.clocks.operating.now()
+    changes = []
+    for task, answer in zip(tasks, answers, strict=True):
+        if isinstance(answer, Build):
+            after = accepted(task, answer, product, operating)
+        else:
+            after = refused(task, answer, product, operating, deps.random)
+        changes.append(Change(task, after))
+    write(deps, changes)
+    missing = [
+        task
+        for task, answer in zip(tasks, answers, strict=True)
+        if isinstance(answer, Refusal) and answer.reason == "INSTANCE_NOT_FOUND"
+    ]
+    if missing:
+        _report_missing(deps, missing)
+
+
+def _report_missing(deps: Dependencies, tasks: Sequence[Task]) -> None:
+    """Has the associations of deleted instances dissolved (A9); if that fails, a daily sweep will do it."""
+    try:
+        deps.policies.report_missing(tasks)
+    except ServiceError as error:
+        _LOG.warning("missing_instances_not_reported", instances=len(tasks), message=error.message)

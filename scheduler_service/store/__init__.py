@@ -1,0 +1,1 @@
+"""SQL, nothing else: every function takes an open transaction and never commits."""

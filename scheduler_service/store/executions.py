@@ -1,0 +1,176 @@
+"""Executions in the database."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from scheduler_service.domain.executions import Execution, ExecutionState, Kind, Missed, TaskCounts
+from scheduler_service.store.schema import executions
+from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
+
+_COLUMNS = list(executions.columns)
+_COUNTS = ("total", "open", "succeeded", "failed", "skipped", "cancelled")
+_CHUNK = 500
+T = TypeVar("T")
+
+
+def known(connection: sa.Connection, uids: Collection[str]) -> set[str]:
+    """Those of the uids that are written already."""
+    found: set[str] = set()
+    for chunk in chunks(list(uids)):
+        found.update(connection.scalars(sa.select(executions.c.uid).where(executions.c.uid.in_(chunk))))
+    return found
+
+
+def insert(connection: sa.Connection, new: Iterable[Execution]) -> None:
+    rows = [_row(execution) for execution in new]
+    if rows:
+        connection.execute(sa.insert(executions), rows)
+
+
+def get(connection: sa.Connection, account: str, region: str, policy_id: str, execution_id: str) -> Execution | None:
+    query = sa.select(*_COLUMNS).where(
+        executions.c.account == account,
+        executions.c.region == region,
+        executions.c.policy_id == policy_id,
+        executions.c.execution_id == execution_id,
+    )
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else _execution(row)
+
+
+def by_uid(connection: sa.Connection, uids: Collection[str]) -> dict[str, Execution]:
+    found: dict[str, Execution] = {}
+    for chunk in chunks(sorted(uids)):
+        rows = connection.execute(sa.select(*_COLUMNS).where(executions.c.uid.in_(chunk))).mappings()
+        found.update({row["uid"]: _execution(row) for row in rows})
+    return found
+
+
+def page(
+    connection: sa.Connection,
+    account: str,
+    region: str,
+    policy_id: str | None,
+    *,
+    states: Collection[str],
+    not_before: datetime | None,
+    before: datetime | None,
+    run_id: str,
+    after: Sequence[Any] | None,
+    limit: int,
+) -> list[Execution]:
+    """Newest scheduled time first. `policy_id` None: all policies; `after`: (scheduled micros, uid) of the last one."""
+    query = sa.select(*_COLUMNS).where(executions.c.account == account, executions.c.region == region)
+    if policy_id is not None:
+        query = query.where(executions.c.policy_id == policy_id)
+    if states:
+        query = query.where(executions.c.state.in_(states))
+    if not_before is not None:
+        query = query.where(executions.c.scheduled_time >= to_micros(not_before))
+    if before is not None:
+        query = query.where(executions.c.scheduled_time < to_micros(before))
+    if run_id:
+        query = query.where(executions.c.run_id == run_id)
+    if after is not None:
+        query = query.where(sa.tuple_(executions.c.scheduled_time, executions.c.uid) < sa.tuple_(*after))
+    query = query.order_by(executions.c.scheduled_time.desc(), executions.c.uid.desc()).limit(limit)
+    return [_execution(row) for row in connection.execute(query).mappings()]
+
+
+def count_ended(connection: sa.Connection, ended: Mapping[str, Mapping[str, int]]) -> None:
+    """Moves counts from `open` to the states in which tasks ended, by execution uid. Rows are locked in key order."""
+    statement = (
+        sa.update(executions)
+        .where(executions.c.uid == sa.bindparam("key"))
+        .values(
+            {"open": executions.c.open - sa.bindparam("all_ended")}
+            | {name: executions.c[name] + sa.bindparam(f"more_{name}") for name in _COUNTS[2:]}
+        )
+    )
+    rows = [
+        {"key": uid, "all_ended": sum(counts.values())} | {f"more_{name}": counts.get(name, 0) for name in _COUNTS[2:]}
+        for uid, counts in sorted(ended.items())
+    ]
+    connection.execute(statement, rows)
+
+
+def close(connection: sa.Connection, closed: Iterable[Execution]) -> None:
+    """Stores the final state and end time of executions."""
+    statement = (
+        sa.update(executions)
+        .where(executions.c.uid == sa.bindparam("key"))
+        .values(state=sa.bindparam("final"), end_time=sa.bindparam("ended"))
+    )
+    rows = [
+        {"key": execution.uid, "final": execution.state.value, "ended": to_micros_or_none(execution.end_time)}
+        for execution in closed
+    ]
+    connection.execute(statement, rows)
+
+
+def count_running(connection: sa.Connection) -> int:
+    query = sa.select(sa.func.count()).where(executions.c.state == ExecutionState.RUNNING.value)
+    return connection.execute(query).scalar_one()
+
+
+def chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    """Pieces small enough for one IN list."""
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
+
+
+def _row(execution: Execution) -> dict[str, Any]:
+    missed = execution.missed
+    counts = execution.counts
+    return {
+        "uid": execution.uid,
+        "account": execution.account,
+        "region": execution.region,
+        "policy_id": execution.policy_id,
+        "execution_id": execution.execution_id,
+        "policy_uid": execution.policy_uid,
+        "kind": execution.kind.value,
+        "state": execution.state.value,
+        "scheduled_time": to_micros(execution.scheduled_time),
+        "run_id": execution.run_id,
+        "trigger_time": to_micros(execution.trigger_time),
+        "start_time": to_micros(execution.start_time),
+        "end_time": to_micros_or_none(execution.end_time),
+        "devices": json.dumps(execution.devices),
+        "log_topic": execution.log_topic,
+        "missed": json.dumps([to_micros(missed.first), to_micros(missed.last), missed.count, missed.reason])
+        if missed
+        else None,
+    } | {name: getattr(counts, name) for name in _COUNTS}
+
+
+def _execution(row: sa.RowMapping) -> Execution:
+    return Execution(
+        uid=row["uid"],
+        account=row["account"],
+        region=row["region"],
+        policy_id=row["policy_id"],
+        execution_id=row["execution_id"],
+        policy_uid=row["policy_uid"],
+        kind=Kind(row["kind"]),
+        state=ExecutionState(row["state"]),
+        scheduled_time=from_micros(row["scheduled_time"]),
+        run_id=row["run_id"],
+        trigger_time=from_micros(row["trigger_time"]),
+        start_time=from_micros(row["start_time"]),
+        end_time=from_micros_or_none(row["end_time"]),
+        devices=tuple(json.loads(row["devices"])),
+        log_topic=row["log_topic"],
+        counts=TaskCounts(*(row[name] for name in _COUNTS)),
+        missed=_missed(row["missed"]),
+    )
+
+
+def _missed(text: str | None) -> Missed | None:
+    if text is None:
+        return None
+    first, last, count, reason = json.loads(text)
+    return Missed(from_micros(first), from_micros(last), count, reason)

@@ -1,0 +1,80 @@
+"""Log entries that wait for delivery."""
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from scheduler_service.domain.executions import Missed
+from scheduler_service.domain.log_entries import Entry
+from scheduler_service.domain.tasks import LeftOut
+from scheduler_service.store.schema import counters, outbox
+from servicekit.timestamps import from_micros, from_micros_or_none, to_micros
+
+_DROPPED = "dropped_log_entries"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An entry in the outbox, under its number there."""
+
+    id: int
+    entry: Entry
+
+
+def add(connection: sa.Connection, entries: Iterable[Entry]) -> None:
+    """Puts entries up for delivery; those without a topic are passed over."""
+    rows = [{"payload": _dump(entry)} for entry in entries if entry.log_topic]
+    if rows:
+        connection.execute(sa.insert(outbox), rows)
+
+
+def oldest(connection: sa.Connection, limit: int) -> list[Waiting]:
+    """The entries that wait longest. Replicas may deliver one twice: its insert id makes that harmless."""
+    query = sa.select(outbox.c.id, outbox.c.payload).order_by(outbox.c.id).limit(limit)
+    return [Waiting(row.id, _load(row.payload)) for row in connection.execute(query)]
+
+
+def remove(connection: sa.Connection, ids: Collection[int]) -> int:
+    """Returns how many were there still."""
+    return connection.execute(sa.delete(outbox).where(outbox.c.id.in_(ids))).rowcount if ids else 0
+
+
+def count(connection: sa.Connection) -> int:
+    return connection.execute(sa.select(sa.func.count()).select_from(outbox)).scalar_one()
+
+
+def count_dropped(connection: sa.Connection, more: int) -> None:
+    """Adds to the number of entries that were dropped since their topic is gone."""
+    if more:
+        statement = sa.update(counters).where(counters.c.name == _DROPPED)
+        connection.execute(statement.values(value=counters.c.value + more))
+
+
+def dropped(connection: sa.Connection) -> int:
+    query = sa.select(counters.c.value).where(counters.c.name == _DROPPED)
+    return int(connection.execute(query).scalar_one())
+
+
+_TIMES = ("event_time", "scheduled_time", "start_time", "end_time")
+
+
+def _dump(entry: Entry) -> str:
+    return json.dumps(asdict(entry), default=to_micros)
+
+
+def _load(payload: str) -> Entry:
+    fields: dict[str, Any] = json.loads(payload)
+    missed = fields["missed"]
+    return Entry(
+        **fields
+        | {name: from_micros_or_none(fields[name]) for name in _TIMES}
+        | {
+            "included": tuple(fields["included"]),
+            "left_out": tuple(LeftOut(**disk) for disk in fields["left_out"]),
+            "missed": missed
+            and Missed(from_micros(missed["first"]), from_micros(missed["last"]), missed["count"], missed["reason"]),
+        }
+    )

@@ -1,0 +1,42 @@
+"""The shape of requests: every violation, not the first. Needs neither the time nor the database."""
+
+from autoimage.scheduler.v1.execution_service_pb2 import (
+    GetExecutionRequest,
+    GetSchedulerStatusRequest,
+    ListExecutionsRequest,
+    ListImageTasksRequest,
+)
+from servicekit import validation as v
+from servicekit.errors import FieldViolation
+from servicekit.names import EXECUTION, POLICY
+
+_MAX_STATES = 20
+
+
+def get_execution(request: GetExecutionRequest) -> list[FieldViolation]:
+    return v.name("name", request.name, EXECUTION)
+
+
+def list_executions(request: ListExecutionsRequest) -> list[FieldViolation]:
+    filter = request.filter
+    found = v.page(request) + _parent(request.parent)
+    found += v.count("filter.states", filter.states, _MAX_STATES)
+    found += v.timestamp("filter.start_time", filter.start_time) + v.timestamp("filter.end_time", filter.end_time)
+    return found + v.request_id("filter.run_id", filter.run_id)
+
+
+def _parent(name: str) -> list[FieldViolation]:
+    """A policy's name; only the policy's own id may be `-`."""
+    ids = POLICY.match(name, wildcards=True)
+    if ids is not None and "-" in (ids["account"], ids["region"]):
+        return v.fail("parent", "must name one account and one region; only the policy's id may be -")
+    return v.name("parent", name, POLICY, wildcards=True)
+
+
+def list_image_tasks(request: ListImageTasksRequest) -> list[FieldViolation]:
+    found = v.page(request) + v.name("parent", request.parent, EXECUTION)
+    return found + v.count("filter.states", request.filter.states, _MAX_STATES)
+
+
+def get_scheduler_status(request: GetSchedulerStatusRequest) -> list[FieldViolation]:  # noqa: ARG001 - asks nothing
+    return []
