@@ -1,0 +1,5 @@
+"""`python -m policy_service`."""
+
+from policy_service.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,70 @@
+"""What this service asks of others, in the words of its own domain. Each may raise Unavailable."""
+
+from collections.abc import Sequence
+
+from autoimage.compute.v1 import compute_pb2, instance_service_pb2, instance_service_pb2_grpc
+from autoimage.log.v1 import log_pb2, log_service_pb2, log_service_pb2_grpc
+from policy_service.domain.association import SystemDisk
+from policy_service.domain.errors import InstanceNotFound, LogTopicNotFound, LogTopicUnsuitable
+from policy_service.domain.policy import SYSTEM_DISK
+from servicekit.client import Client
+from servicekit.errors import NotFound, ServiceError
+from servicekit.status import from_status
+
+BATCH = 500
+"""How many instances compute looks up at once."""
+
+_DISKS = {
+    compute_pb2.InstanceDisk.KIND_CLOUD: SystemDisk.CLOUD,
+    compute_pb2.InstanceDisk.KIND_LOCAL: SystemDisk.LOCAL,
+}
+
+
+class Compute:
+    """The instances of all accounts and regions."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._instances = client.stub(instance_service_pb2_grpc.InstanceServiceStub)
+
+    def system_disks(self, instances: Sequence[str]) -> dict[str, SystemDisk | ServiceError]:
+        """The system disk of each of at most 500 instances, by name; InstanceNotFound for those that do not exist."""
+        if not instances:
+            return {}
+        request = instance_service_pb2.BatchGetInstancesRequest(parent="accounts/-/regions/-", names=instances)
+        response = self._client.call(self._instances.BatchGetInstances, request)
+        return {name: _system_disk(name, result) for name, result in zip(instances, response.results, strict=True)}
+
+    def missing(self, instances: Sequence[str]) -> set[str]:
+        """Those of at most 500 instances that compute says do not exist; other trouble with one is passed over."""
+        found = self.system_disks(instances)
+        return {name for name, disk in found.items() if isinstance(disk, InstanceNotFound)}
+
+
+def _system_disk(name: str, result: instance_service_pb2.InstanceResult) -> SystemDisk | ServiceError:
+    if result.WhichOneof("result") == "error":
+        error = from_status(result.error)
+        return InstanceNotFound(name) if isinstance(error, NotFound) else error
+    kinds = (disk.kind for disk in result.instance.disks if disk.device_name == SYSTEM_DISK)
+    return next((_DISKS[kind] for kind in kinds), SystemDisk.NONE)
+
+
+class Logs:
+    """Log topics."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._logs = client.stub(log_service_pb2_grpc.LogServiceStub)
+
+    def check_topic(self, name: str) -> None:
+        """Raises LogTopicNotFound, or LogTopicUnsuitable if it is not for execution logs of such policies (P7)."""
+        try:
+            topic = self._client.call(self._logs.GetLogTopic, log_service_pb2.GetLogTopicRequest(name=name))
+        except NotFound as error:
+            raise LogTopicNotFound(name) from error
+        if (topic.source, topic.product, topic.log_type) != (
+            log_pb2.LogTopic.SOURCE_CLOUD_PRODUCT,
+            log_pb2.LogTopic.PRODUCT_AUTOMATIC_TASK_POLICY,
+            log_pb2.LogTopic.LOG_TYPE_AUTOMATIC_IMAGE_POLICY_EXECUTION,
+        ):
+            raise LogTopicUnsuitable(name)

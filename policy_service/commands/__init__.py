@@ -1,0 +1,1 @@
+"""Use cases, a module each: one transaction, and never a call to another service inside it."""

@@ -1,0 +1,21 @@
+"""Disables a policy."""
+
+from policy_service.commands.settling import locked_policy, settle_due_points
+from policy_service.dependencies import Dependencies
+from policy_service.domain.policy import Policy, PolicyKey, disable
+from policy_service.domain.triggers import MissedReason
+from policy_service.store import policies
+
+
+def disable_policy(deps: Dependencies, key: PolicyKey, etag: str) -> Policy:
+    """The disabled policy, unchanged if it was disabled. Points that are due are missed.
+
+    Raises PolicyNotFound, StaleEtag.
+    """
+    with deps.database.write() as connection:
+        policy = locked_policy(connection, key, etag)
+        disabled = disable(policy, deps.clocks.product.now())
+        if disabled != policy:
+            settle_due_points(deps, connection, policy, MissedReason.POLICY_DISABLED)
+            policies.update_state(connection, disabled)
+    return disabled

@@ -1,0 +1,205 @@
+"""Between the contract's messages and this service's values. Requests have been validated."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from google.protobuf.message import Message
+
+from autoimage.policy.v1 import policy_pb2, policy_service_pb2, trigger_service_pb2
+from autoimage.type.v1 import missed_pb2, reason_pb2
+from policy_service.commands.associate_instances import Linked
+from policy_service.commands.filter_associated import Reference
+from policy_service.commands.lease_triggers import Leased
+from policy_service.domain import association as associations
+from policy_service.domain import policy as policies
+from policy_service.domain import triggers
+from policy_service.domain.policy import Place, PolicyFilter, PolicyKey
+from policy_service.domain.schedule import Interval, Schedule, Unit
+from servicekit import names
+from servicekit.errors import ServiceError
+from servicekit.status import to_status
+from servicekit.timestamps import from_proto, to_proto, to_proto_or_none
+
+UNITS = {
+    policy_pb2.Interval.UNIT_HOUR: Unit.HOUR,
+    policy_pb2.Interval.UNIT_DAY: Unit.DAY,
+    policy_pb2.Interval.UNIT_WEEK: Unit.WEEK,
+}
+_WIRE_UNITS = {unit: number for number, unit in UNITS.items()}
+_WIRE_KINDS = {
+    triggers.Kind.SCHEDULED: trigger_service_pb2.Trigger.KIND_SCHEDULED,
+    triggers.Kind.CATCH_UP: trigger_service_pb2.Trigger.KIND_CATCH_UP,
+    triggers.Kind.RUN_NOW: trigger_service_pb2.Trigger.KIND_RUN_NOW,
+    triggers.Kind.MISSED: trigger_service_pb2.Trigger.KIND_MISSED,
+}
+
+
+def place(name: str) -> Place:
+    return Place(**names.ACCOUNT_REGION.parse(name))
+
+
+def policy_key(name: str) -> PolicyKey:
+    ids = names.POLICY.parse(name)
+    return PolicyKey(ids["account"], ids["region"], ids["policy"])
+
+
+def place_and_policy(name: str) -> tuple[Place, str | None]:
+    """Of a policy's name whose id may be `-`: None."""
+    place_name, _, policy_id = name.partition("/policies/")
+    return place(place_name), None if policy_id == "-" else policy_id
+
+
+def instance_id(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def query(parent: str, filter: Message | None = None) -> dict[str, str]:
+    """What must stay the same from page to page."""
+    return {"parent": parent, "filter": "" if filter is None else filter.SerializeToString(deterministic=True).hex()}
+
+
+def policy_spec(policy: policy_pb2.Policy) -> policies.PolicySpec:
+    logging = policy.logging
+    return policies.PolicySpec(
+        display_name=policy.display_name,
+        description=policy.description,
+        schedule=Schedule(
+            from_proto(policy.schedule.start_time),
+            Interval(policy.schedule.interval.count, UNITS[policy.schedule.interval.unit]),
+        ),
+        devices=policies.with_system_disk(policy.disks.devices),
+        logging=policies.Logging(logging.log_topic, logging.state != policy_pb2.Logging.STATE_DISABLED)
+        if policy.HasField("logging")
+        else None,
+    )
+
+
+def enabled(policy: policy_pb2.Policy) -> bool:
+    """Whether a policy is to be created enabled, which is the default (P6)."""
+    return policy.state != policy_pb2.Policy.STATE_DISABLED
+
+
+def policy_filter(filter: policy_service_pb2.PolicyFilter) -> PolicyFilter:
+    states = {state == policy_pb2.Policy.STATE_ENABLED for state in filter.states}
+    return PolicyFilter(
+        policy_ids=tuple(filter.policy_ids),
+        enabled=states.pop() if len(states) == 1 else None,
+        display_name=filter.display_name,
+        instance_id=instance_id(filter.instance),
+    )
+
+
+def policy(policy: policies.Policy) -> policy_pb2.Policy:
+    spec = policy.spec
+    return policy_pb2.Policy(
+        name=policy.key.name,
+        uid=policy.uid,
+        display_name=spec.display_name,
+        description=spec.description,
+        state=policy_pb2.Policy.STATE_ENABLED if policy.enabled else policy_pb2.Policy.STATE_DISABLED,
+        schedule=policy_pb2.Schedule(
+            start_time=to_proto(spec.schedule.start_time),
+            interval=policy_pb2.Interval(
+                count=spec.schedule.interval.count, unit=_WIRE_UNITS[spec.schedule.interval.unit]
+            ),
+        ),
+        disks=disk_selection(spec.devices),
+        logging=_logging(spec.logging),
+        last_execution_time=to_proto_or_none(policy.last_execution),
+        next_execution_time=to_proto_or_none(policy.next_execution),
+        execution_count=policy.execution_count,
+        instance_count=policy.instance_count,
+        create_time=to_proto(policy.create_time),
+        update_time=to_proto(policy.update_time),
+        etag=policy.etag,
+    )
+
+
+def disk_selection(devices: tuple[str, ...] | None) -> policy_pb2.DiskSelection:
+    return policy_pb2.DiskSelection(all=devices is None, devices=devices or ())
+
+
+def _logging(logging: policies.Logging | None) -> policy_pb2.Logging | None:
+    if logging is None:
+        return None
+    state = policy_pb2.Logging.STATE_ENABLED if logging.enabled else policy_pb2.Logging.STATE_DISABLED
+    return policy_pb2.Logging(log_topic=logging.topic, state=state)
+
+
+def association(association: associations.Association) -> policy_pb2.Association:
+    key = association.policy
+    return policy_pb2.Association(
+        name=names.ASSOCIATION.format(
+            account=key.account, region=key.region, policy=key.policy_id, instance=association.instance_id
+        ),
+        uid=association.uid,
+        instance=association.instance,
+        create_time=to_proto(association.create_time),
+    )
+
+
+def associate_result(instance: str, outcome: Linked | ServiceError) -> policy_service_pb2.AssociateInstanceResult:
+    if isinstance(outcome, ServiceError):
+        return policy_service_pb2.AssociateInstanceResult(instance=instance, error=to_status(outcome))
+    return policy_service_pb2.AssociateInstanceResult(
+        instance=instance,
+        association=association(outcome.association),
+        previous_policy=outcome.previous.name if outcome.previous else "",
+    )
+
+
+def disassociate_result(
+    instance: str, outcome: PolicyKey | ServiceError | None
+) -> policy_service_pb2.DisassociateInstanceResult:
+    if isinstance(outcome, ServiceError):
+        return policy_service_pb2.DisassociateInstanceResult(instance=instance, error=to_status(outcome))
+    return policy_service_pb2.DisassociateInstanceResult(
+        instance=instance, previous_policy=outcome.name if outcome else ""
+    )
+
+
+def references(messages: Iterable[trigger_service_pb2.AssociationReference]) -> list[Reference]:
+    return [Reference(message.policy_uid, message.association_uid) for message in messages]
+
+
+def lease_response(leased: Leased) -> trigger_service_pb2.LeaseTriggersResponse:
+    return trigger_service_pb2.LeaseTriggersResponse(
+        triggers=[trigger(one, leased.expire_time) for one in leased.triggers],
+        next_due_time=to_proto_or_none(leased.next_due),
+    )
+
+
+def trigger(trigger: triggers.Trigger, lease_expire_time: datetime) -> trigger_service_pb2.Trigger:
+    is_run = trigger.kind is not triggers.Kind.MISSED
+    return trigger_service_pb2.Trigger(
+        uid=trigger.uid,
+        kind=_WIRE_KINDS[trigger.kind],
+        policy=trigger.policy.name,
+        policy_uid=trigger.policy_uid,
+        policy_display_name=trigger.display_name,
+        disks=disk_selection(trigger.devices),
+        log_topic=trigger.log_topic,
+        associations=[
+            trigger_service_pb2.TriggeredAssociation(
+                uid=uid, instance=associations.instance_name(trigger.policy.place, instance_id)
+            )
+            for uid, instance_id in trigger.associations
+        ],
+        scheduled_time=to_proto(trigger.scheduled) if is_run else None,
+        run_id=trigger.run_id,
+        trigger_time=to_proto(trigger.trigger_time),
+        missed=_missed(trigger.missed),
+        lease_expire_time=to_proto(lease_expire_time),
+        lease_count=trigger.lease_count,
+    )
+
+
+def _missed(missed: triggers.Missed | None) -> missed_pb2.MissedPoints | None:
+    if missed is None:
+        return None
+    return missed_pb2.MissedPoints(
+        first_time=to_proto(missed.points.first),
+        last_time=to_proto(missed.points.last),
+        count=missed.points.count,
+        reason=reason_pb2.Reason.Value(f"REASON_{missed.reason.value}"),
+    )

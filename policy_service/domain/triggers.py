@@ -1,0 +1,194 @@
+"""What is due: how a policy becomes a trigger, and which triggers a scheduler gets."""
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from policy_service.domain.policy import Policy, PolicyKey
+from policy_service.domain.schedule import Points
+from servicekit.timestamps import to_micros
+
+ON_TIME = timedelta(minutes=5)
+"""A point taken up this long after its time, or sooner, is on time (D4)."""
+LEASES_IN_COMPANY = 3
+"""A trigger leased this many times in vain is leased alone from then on (D3)."""
+LEASES_IN_ALL = 6
+"""A trigger leased this many times in vain is not run any more (D3)."""
+
+
+class Kind(enum.StrEnum):
+    """What there is to do."""
+
+    SCHEDULED = "SCHEDULED"
+    CATCH_UP = "CATCH_UP"
+    RUN_NOW = "RUN_NOW"
+    MISSED = "MISSED"
+
+
+class MissedReason(enum.StrEnum):
+    """Why points of a schedule were missed; names of the contract."""
+
+    NOT_TAKEN_UP = "NOT_TAKEN_UP"
+    POLICY_DISABLED = "POLICY_DISABLED"
+    POLICY_DELETED = "POLICY_DELETED"
+    POISONED = "POISONED"
+
+
+@dataclass(frozen=True)
+class Missed:
+    """Points at which nothing was run, and why."""
+
+    points: Points
+    reason: MissedReason
+
+
+class TriggeredAssociation(NamedTuple):
+    """An association at the moment of triggering."""
+
+    uid: str
+    instance_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """The durable fact that something is due, with a copy of the policy and its associations (D2).
+
+    `dedup_key` is unique in the policy. `scheduled` is the point to run or, if there is none, the last point missed.
+    """
+
+    uid: str
+    kind: Kind
+    dedup_key: str
+    policy: PolicyKey
+    policy_uid: str
+    display_name: str
+    devices: tuple[str, ...] | None
+    log_topic: str
+    associations: tuple[TriggeredAssociation, ...]
+    scheduled: datetime
+    run_id: str
+    trigger_time: datetime
+    missed: Missed | None
+    lease_count: int = 0
+
+    @property
+    def weight(self) -> int:
+        """What the trigger counts for where instances are limited."""
+        return max(1, len(self.associations))
+
+
+def take_up(
+    policy: Policy, uid: str, associations: Sequence[TriggeredAssociation], now: datetime
+) -> tuple[Policy, Trigger]:
+    """The trigger of a policy that is due, and the policy afterwards (D1, D4).
+
+    The newest point is run; older ones, if any, are recorded as missed by the same trigger.
+    """
+    points = due_points(policy, now)
+    assert points is not None, "the policy is not due"
+    interval = policy.spec.schedule.interval.length
+    newest = points.last
+    missed = None
+    if points.count > 1:
+        older = Points(points.first, newest - interval, points.count - 1)
+        missed = Missed(older, MissedReason.NOT_TAKEN_UP)
+    kind = Kind.SCHEDULED if now - newest <= ON_TIME else Kind.CATCH_UP
+    key = str(to_micros(newest))
+    trigger = _trigger(policy, uid, kind, key, scheduled=newest, now=now, associations=associations, missed=missed)
+    moved_on = replace(
+        policy,
+        next_execution=newest + interval,
+        last_execution=newest,
+        execution_count=policy.execution_count + 1,
+    )
+    return moved_on, trigger
+
+
+def due_points(policy: Policy, now: datetime) -> Points | None:
+    """The points of an enabled policy whose time has come."""
+    return None if policy.next_execution is None else policy.spec.schedule.due(policy.next_execution, now)
+
+
+def settle(policy: Policy, uid: str, reason: MissedReason, now: datetime) -> Trigger | None:
+    """Records the points that are due as missed, before the policy is disabled or deleted; None if none is due (D1)."""
+    points = due_points(policy, now)
+    if points is None:
+        return None
+    key = f"missed-{to_micros(points.first)}"
+    return _trigger(policy, uid, Kind.MISSED, key, scheduled=points.last, now=now, missed=Missed(points, reason))
+
+
+def run_now(
+    policy: Policy, uid: str, run_id: str, associations: Sequence[TriggeredAssociation], now: datetime
+) -> Trigger:
+    """A run beside the schedule, which it leaves alone (D5)."""
+    key = f"run-{run_id}"
+    return _trigger(policy, uid, Kind.RUN_NOW, key, scheduled=now, now=now, associations=associations, run_id=run_id)
+
+
+def _trigger(
+    policy: Policy,
+    uid: str,
+    kind: Kind,
+    dedup_key: str,
+    *,
+    scheduled: datetime,
+    now: datetime,
+    associations: Sequence[TriggeredAssociation] = (),
+    run_id: str = "",
+    missed: Missed | None = None,
+) -> Trigger:
+    return Trigger(
+        uid=uid,
+        kind=kind,
+        dedup_key=dedup_key,
+        policy=policy.key,
+        policy_uid=policy.uid,
+        display_name=policy.spec.display_name,
+        devices=policy.spec.devices,
+        log_topic=policy.log_topic,
+        associations=tuple(associations),
+        scheduled=scheduled,
+        run_id=run_id,
+        trigger_time=now,
+        missed=missed,
+    )
+
+
+def is_poisonous(kind: Kind, lease_count: int) -> bool:
+    """Whether a trigger whose lease ran out has been leased in vain too often."""
+    return kind is not Kind.MISSED and lease_count >= LEASES_IN_ALL
+
+
+def poisoned(trigger: Trigger) -> Trigger:
+    """The trigger with nothing left to run: its own point joins those it carries as missed (D3)."""
+    carried = trigger.missed.points if trigger.missed is not None else Points(trigger.scheduled, trigger.scheduled, 0)
+    points = Points(carried.first, trigger.scheduled, carried.count + 1)
+    return replace(trigger, kind=Kind.MISSED, associations=(), run_id="", missed=Missed(points, MissedReason.POISONED))
+
+
+class Candidate(NamedTuple):
+    """Something that could be leased."""
+
+    uid: str
+    weight: int
+    lease_count: int = 0
+
+
+def choose(candidates: Iterable[Candidate], max_weight: int) -> list[str]:
+    """Those to lease together, in the order given: as many as fit, one at least, but a suspicious one alone (D3)."""
+    chosen: list[str] = []
+    room = max_weight
+    for candidate in candidates:
+        suspicious = candidate.lease_count >= LEASES_IN_COMPANY
+        if suspicious and not chosen:
+            return [candidate.uid]
+        if suspicious:
+            continue
+        if chosen and candidate.weight > room:
+            break
+        chosen.append(candidate.uid)
+        room -= candidate.weight
+    return chosen

@@ -1,0 +1,68 @@
+"""Puts the policy service together and runs it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from autoimage.policy.v1 import policy_service_pb2_grpc, trigger_service_pb2_grpc
+from policy_service.clients import Compute, Logs
+from policy_service.commands.keep_house import purge_requests, sweep_missing_instances
+from policy_service.dependencies import Dependencies
+from policy_service.servicer import PolicyServicer, TriggerServicer
+from policy_service.settings import Settings
+from policy_service.store.schema import HEAD
+from servicekit import server
+from servicekit.client import Client
+from servicekit.clock import Clocks, WallClock, product_clock
+from servicekit.database import Database
+from servicekit.ids import Ids
+from servicekit.loop import Loop, Wake
+from servicekit.migrations import upgrade
+from servicekit.server import Registration, Server, Service
+
+NAME = "policy_service"
+_LOOK = timedelta(minutes=1)
+"""In operating time: how long a loop trusts what it saw before it looks again."""
+
+
+def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registration]:
+    """The services as a server takes them."""
+    return [
+        (
+            policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
+            PolicyServicer(deps, regions),
+            "autoimage.policy.v1.PolicyService",
+        ),
+        (
+            trigger_service_pb2_grpc.add_TriggerServiceServicer_to_server,
+            TriggerServicer(deps, regions),
+            "autoimage.policy.v1.TriggerService",
+        ),
+    ]
+
+
+def compose(settings: Settings) -> Service:
+    database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
+    upgrade(database, NAME, HEAD)
+    compute, logs = Client(settings.compute_address), Client(settings.log_address)
+    deps = Dependencies(
+        database=database,
+        clocks=Clocks(product_clock(settings.product_clock), WallClock()),
+        ids=Ids(),
+        compute=Compute(compute),
+        logs=Logs(logs),
+        trigger_lease=timedelta(seconds=settings.trigger_lease_seconds),
+        sweep_interval=timedelta(seconds=settings.sweep_interval_seconds),
+    )
+    return Service(
+        Server(settings, registrations(deps, settings.regions), database.ping),
+        [_loop("sweep", sweep_missing_instances, deps), _loop("purge", purge_requests, deps)],
+        [compute.close, logs.close, database.dispose],
+    )
+
+
+def _loop(name: str, step: Callable[[Dependencies], Wake], deps: Dependencies) -> Loop:
+    return Loop(name, lambda: step(deps), deps.clocks, idle=_LOOK)
+
+
+def main() -> int:
+    return server.main(NAME, Settings, compose)

@@ -1,0 +1,193 @@
+"""autoimage.policy.v1 on the wire: PolicyService for users, TriggerService for schedulers."""
+
+from collections.abc import Iterable
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+
+from autoimage.policy.v1 import policy_service_pb2_grpc, trigger_service_pb2_grpc
+from autoimage.policy.v1.policy_pb2 import Policy
+from autoimage.policy.v1.policy_service_pb2 import (
+    AssociateInstancesRequest,
+    AssociateInstancesResponse,
+    CreatePolicyRequest,
+    DeletePolicyRequest,
+    DisablePolicyRequest,
+    DisassociateInstancesRequest,
+    DisassociateInstancesResponse,
+    EnablePolicyRequest,
+    ExecutePolicyRequest,
+    ExecutePolicyResponse,
+    GetPolicyRequest,
+    ListAssociationsRequest,
+    ListAssociationsResponse,
+    ListPoliciesRequest,
+    ListPoliciesResponse,
+)
+from autoimage.policy.v1.trigger_service_pb2 import (
+    AckTriggersRequest,
+    AckTriggersResponse,
+    FilterAssociatedRequest,
+    FilterAssociatedResponse,
+    LeaseTriggersRequest,
+    LeaseTriggersResponse,
+    ReportMissingInstancesRequest,
+    ReportMissingInstancesResponse,
+)
+from policy_service import convert, validation
+from policy_service.commands.ack_triggers import ack_triggers
+from policy_service.commands.associate_instances import associate_instances
+from policy_service.commands.create_policy import create_policy
+from policy_service.commands.delete_policy import delete_policy
+from policy_service.commands.disable_policy import disable_policy
+from policy_service.commands.disassociate_instances import disassociate_instances
+from policy_service.commands.dissolve_associations import dissolve_associations
+from policy_service.commands.enable_policy import enable_policy
+from policy_service.commands.execute_policy import execute_policy
+from policy_service.commands.filter_associated import filter_associated
+from policy_service.commands.get_policy import get_policy
+from policy_service.commands.lease_triggers import lease_triggers
+from policy_service.commands.list_associations import list_associations
+from policy_service.commands.list_policies import list_policies
+from policy_service.dependencies import Dependencies
+from policy_service.domain.policy import Place
+from servicekit.errors import InvalidArgument
+from servicekit.idempotency import Idempotency
+from servicekit.paging import next_token, parse_page
+from servicekit.rpc import rpc
+from servicekit.timestamps import to_proto
+
+_MAX_INSTANCES = 5000
+"""Instances of the triggers leased at once: the default, and the most."""
+
+
+class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
+    def __init__(self, deps: Dependencies, regions: frozenset[str]) -> None:
+        self._deps = deps
+        self.regions = regions
+
+    @rpc(validation.create_policy)
+    def CreatePolicy(self, request: CreatePolicyRequest, context: grpc.ServicerContext) -> Policy:
+        policy = create_policy(
+            self._deps,
+            convert.place(request.parent),
+            request.policy_id,
+            convert.policy_spec(request.policy),
+            enabled=convert.enabled(request.policy),
+            asked=Idempotency.of(request),
+        )
+        return convert.policy(policy)
+
+    @rpc(validation.policy_name)
+    def GetPolicy(self, request: GetPolicyRequest, context: grpc.ServicerContext) -> Policy:
+        return convert.policy(get_policy(self._deps, convert.policy_key(request.name)))
+
+    @rpc(validation.list_policies)
+    def ListPolicies(self, request: ListPoliciesRequest, context: grpc.ServicerContext) -> ListPoliciesResponse:
+        query = convert.query(request.parent, request.filter)
+        page = parse_page(request.page_size, request.page_token, query)
+        filter = convert.policy_filter(request.filter)
+        policies, more = list_policies(self._deps, convert.place(request.parent), filter, page)
+        return ListPoliciesResponse(
+            policies=map(convert.policy, policies),
+            next_page_token=next_token((policies[-1].key.policy_id,), query) if more else "",
+        )
+
+    @rpc(validation.policy_name)
+    def DeletePolicy(self, request: DeletePolicyRequest, context: grpc.ServicerContext) -> Empty:
+        delete_policy(self._deps, convert.policy_key(request.name), request.etag)
+        return Empty()
+
+    @rpc(validation.policy_name)
+    def EnablePolicy(self, request: EnablePolicyRequest, context: grpc.ServicerContext) -> Policy:
+        return convert.policy(enable_policy(self._deps, convert.policy_key(request.name), request.etag))
+
+    @rpc(validation.policy_name)
+    def DisablePolicy(self, request: DisablePolicyRequest, context: grpc.ServicerContext) -> Policy:
+        return convert.policy(disable_policy(self._deps, convert.policy_key(request.name), request.etag))
+
+    @rpc(validation.execute_policy)
+    def ExecutePolicy(self, request: ExecutePolicyRequest, context: grpc.ServicerContext) -> ExecutePolicyResponse:
+        run = execute_policy(self._deps, convert.policy_key(request.name), Idempotency.of(request))
+        return ExecutePolicyResponse(run_id=run.run_id, trigger_time=to_proto(run.trigger_time))
+
+    @rpc(validation.associate_instances)
+    def AssociateInstances(
+        self, request: AssociateInstancesRequest, context: grpc.ServicerContext
+    ) -> AssociateInstancesResponse:
+        policy = convert.policy_key(request.policy)
+        malformed = _malformed(policy.place, request.instances)
+        wanted = [convert.instance_id(name) for name in request.instances if name not in malformed]
+        outcomes = associate_instances(self._deps, policy, wanted)
+        return AssociateInstancesResponse(
+            results=[
+                convert.associate_result(name, malformed.get(name) or outcomes[convert.instance_id(name)])
+                for name in request.instances
+            ]
+        )
+
+    @rpc(validation.disassociate_instances)
+    def DisassociateInstances(
+        self, request: DisassociateInstancesRequest, context: grpc.ServicerContext
+    ) -> DisassociateInstancesResponse:
+        place, policy_id = convert.place_and_policy(request.policy)
+        malformed = _malformed(place, request.instances)
+        wanted = [convert.instance_id(name) for name in request.instances if name not in malformed]
+        previous = disassociate_instances(self._deps, place, policy_id, wanted)
+        return DisassociateInstancesResponse(
+            results=[
+                convert.disassociate_result(name, malformed.get(name) or previous.get(convert.instance_id(name)))
+                for name in request.instances
+            ]
+        )
+
+    @rpc(validation.list_associations)
+    def ListAssociations(
+        self, request: ListAssociationsRequest, context: grpc.ServicerContext
+    ) -> ListAssociationsResponse:
+        query = convert.query(request.parent)
+        page = parse_page(request.page_size, request.page_token, query)
+        associations, more = list_associations(self._deps, convert.policy_key(request.parent), page)
+        return ListAssociationsResponse(
+            associations=map(convert.association, associations),
+            next_page_token=next_token((associations[-1].instance_id,), query) if more else "",
+        )
+
+
+def _malformed(place: Place, instances: Iterable[str]) -> dict[str, InvalidArgument]:
+    """What is wrong with the names of a batch that are none of an instance of the place (A1, A6)."""
+    checked = {name: validation.instance_of(place, f"instances[{index}]", name) for index, name in enumerate(instances)}
+    return {name: error for name, error in checked.items() if error is not None}
+
+
+class TriggerServicer(trigger_service_pb2_grpc.TriggerServiceServicer):
+    def __init__(self, deps: Dependencies, regions: frozenset[str]) -> None:
+        self._deps = deps
+        self.regions = regions
+
+    @rpc(validation.lease_triggers, audit=False)
+    def LeaseTriggers(self, request: LeaseTriggersRequest, context: grpc.ServicerContext) -> LeaseTriggersResponse:
+        most = min(request.max_instances or _MAX_INSTANCES, _MAX_INSTANCES)
+        return convert.lease_response(lease_triggers(self._deps, request.scheduler, most))
+
+    @rpc(validation.ack_triggers, audit=False)
+    def AckTriggers(self, request: AckTriggersRequest, context: grpc.ServicerContext) -> AckTriggersResponse:
+        ack_triggers(self._deps, request.trigger_uids)
+        return AckTriggersResponse()
+
+    @rpc(validation.references, audit=False)
+    def FilterAssociated(
+        self, request: FilterAssociatedRequest, context: grpc.ServicerContext
+    ) -> FilterAssociatedResponse:
+        held = filter_associated(self._deps, convert.references(request.associations))
+        return FilterAssociatedResponse(
+            association_uids=held.association_uids, deleted_policy_uids=held.deleted_policy_uids
+        )
+
+    @rpc(validation.references)
+    def ReportMissingInstances(
+        self, request: ReportMissingInstancesRequest, context: grpc.ServicerContext
+    ) -> ReportMissingInstancesResponse:
+        reported = convert.references(request.associations)
+        dissolve_associations(self._deps, {one.association_uid: one.policy_uid for one in reported})
+        return ReportMissingInstancesResponse()

@@ -1,0 +1,211 @@
+"""Policies."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from policy_service.domain.errors import PolicyNotFound
+from policy_service.domain.policy import Logging, Place, Policy, PolicyFilter, PolicyKey, PolicySpec
+from policy_service.domain.schedule import Interval, Schedule, Unit
+from policy_service.domain.triggers import Candidate
+from policy_service.store.chunks import chunks
+from policy_service.store.schema import associations, metadata
+from policy_service.store.schema import policies as table
+from servicekit.database import constraint_name
+from servicekit.errors import AlreadyExists
+from servicekit.paging import Page
+from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
+
+_c = table.c
+
+
+def insert(connection: sa.Connection, policy: Policy) -> None:
+    """Raises AlreadyExists when the name is taken."""
+    try:
+        connection.execute(sa.insert(table), _row(policy))
+    except IntegrityError as error:
+        if constraint_name(error, metadata) == "uq_policies_account_region_policy_id":
+            raise AlreadyExists("policy", policy.key.name) from error
+        raise
+
+
+def get(connection: sa.Connection, key: PolicyKey, *, lock: bool = False) -> Policy:
+    """The policy of this name, locked on request; raises PolicyNotFound."""
+    query = sa.select(table).where(_c.account == key.account, _c.region == key.region, _c.policy_id == key.policy_id)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise PolicyNotFound(key.name)
+    return _policy(row)
+
+
+def get_by_uid(connection: sa.Connection, uid: str) -> Policy | None:
+    row = connection.execute(sa.select(table).where(_c.uid == uid)).one_or_none()
+    return None if row is None else _policy(row)
+
+
+def lock(connection: sa.Connection, uids: Collection[str]) -> dict[str, Policy]:
+    """The policies of these that exist, by uid; nobody else changes them until the transaction ends."""
+    found = {}
+    for chunk in chunks(uids):
+        query = sa.select(table).where(_c.uid.in_(chunk)).order_by(_c.uid).with_for_update()
+        found.update({row.uid: _policy(row) for row in connection.execute(query)})
+    return found
+
+
+def existing(connection: sa.Connection, uids: Collection[str]) -> set[str]:
+    """Those of the uids that are policies."""
+    return {uid for chunk in chunks(uids) for uid in connection.scalars(sa.select(_c.uid).where(_c.uid.in_(chunk)))}
+
+
+def page(connection: sa.Connection, place: Place, filter: PolicyFilter, page: Page) -> list[Policy]:
+    """The policies of a place that fit, by id: one more than the page's size, if there are that many."""
+    query = sa.select(table).where(_c.account == place.account, _c.region == place.region, *_conditions(filter))
+    if page.after is not None:
+        query = query.where(_c.policy_id > page.after[0])
+    return [_policy(row) for row in connection.execute(query.order_by(_c.policy_id).limit(page.size + 1))]
+
+
+def _conditions(filter: PolicyFilter) -> Iterable[sa.ColumnElement[bool]]:
+    if filter.policy_ids:
+        yield _c.policy_id.in_(filter.policy_ids)
+    if filter.enabled is not None:
+        yield _c.next_execution_micros.is_not(None) if filter.enabled else _c.next_execution_micros.is_(None)
+    if filter.display_name:
+        yield _c.display_name_folded.contains(filter.display_name.casefold(), autoescape=True)
+    if filter.instance_id:
+        of_instance = sa.select(associations.c.policy_uid).where(
+            associations.c.account == _c.account,
+            associations.c.region == _c.region,
+            associations.c.instance_id == filter.instance_id,
+        )
+        yield _c.uid.in_(of_instance)
+
+
+def update_state(connection: sa.Connection, policy: Policy) -> None:
+    """Stores what enabling and disabling change."""
+    connection.execute(
+        sa.update(table)
+        .where(_c.uid == policy.uid)
+        .values(
+            next_execution_micros=to_micros_or_none(policy.next_execution),
+            revision=policy.revision,
+            update_micros=to_micros(policy.update_time),
+        )
+    )
+
+
+def delete(connection: sa.Connection, uid: str) -> None:
+    """Its associations must be gone."""
+    connection.execute(sa.delete(table).where(_c.uid == uid))
+
+
+def add_instances(connection: sa.Connection, added: Mapping[str, int]) -> None:
+    """Changes the number of instances of policies, which the caller has locked, by uid."""
+    if added:
+        connection.execute(
+            sa.update(table)
+            .where(_c.uid == sa.bindparam("key"))
+            .values(instance_count=_c.instance_count + sa.bindparam("added")),
+            [{"key": uid, "added": count} for uid, count in sorted(added.items())],
+        )
+
+
+def next_due(connection: sa.Connection) -> datetime | None:
+    """When the next enabled policy is due, perhaps already; None if none is enabled."""
+    return from_micros_or_none(connection.scalar(sa.select(sa.func.min(_c.next_execution_micros))))
+
+
+def due(connection: sa.Connection, now: datetime, limit: int) -> list[Candidate]:
+    """Policies that are due, with as many instances as they have, the longest due first."""
+    query = (
+        sa.select(_c.uid, _c.instance_count)
+        .where(_c.next_execution_micros <= to_micros(now))
+        .order_by(_c.next_execution_micros, _c.uid)
+        .limit(limit)
+    )
+    return [Candidate(uid, max(1, count)) for uid, count in connection.execute(query)]
+
+
+def lock_due(connection: sa.Connection, uids: Collection[str], now: datetime) -> list[Policy]:
+    """Those of the policies that are still due, but for those that somebody is just changing: they come next time."""
+    found = []
+    for chunk in chunks(uids):
+        query = (
+            sa.select(table)
+            .where(_c.uid.in_(chunk), _c.next_execution_micros <= to_micros(now))
+            .order_by(_c.uid)
+            .with_for_update(skip_locked=True)
+        )
+        found += [_policy(row) for row in connection.execute(query)]
+    return found
+
+
+def update_triggered(connection: sa.Connection, moved_on: Collection[Policy]) -> None:
+    """Stores what triggering changes."""
+    if moved_on:
+        connection.execute(
+            sa.update(table)
+            .where(_c.uid == sa.bindparam("key"))
+            .values(
+                next_execution_micros=sa.bindparam("next"),
+                last_execution_micros=sa.bindparam("last"),
+                execution_count=sa.bindparam("executions"),
+            ),
+            [
+                {
+                    "key": policy.uid,
+                    "next": to_micros_or_none(policy.next_execution),
+                    "last": to_micros_or_none(policy.last_execution),
+                    "executions": policy.execution_count,
+                }
+                for policy in moved_on
+            ],
+        )
+
+
+def _row(policy: Policy) -> dict[str, Any]:
+    spec = policy.spec
+    return {
+        "uid": policy.uid,
+        **policy.key._asdict(),
+        "display_name": spec.display_name,
+        "display_name_folded": spec.display_name.casefold(),
+        "description": spec.description,
+        "start_micros": to_micros(spec.schedule.start_time),
+        "interval_count": spec.schedule.interval.count,
+        "interval_unit": spec.schedule.interval.unit.value,
+        "devices": spec.devices,
+        "log_topic": spec.logging.topic if spec.logging else None,
+        "logging_enabled": spec.logging is not None and spec.logging.enabled,
+        "next_execution_micros": to_micros_or_none(policy.next_execution),
+        "last_execution_micros": to_micros_or_none(policy.last_execution),
+        "execution_count": policy.execution_count,
+        "instance_count": policy.instance_count,
+        "revision": policy.revision,
+        "create_micros": to_micros(policy.create_time),
+        "update_micros": to_micros(policy.update_time),
+    }
+
+
+def _policy(row: sa.Row[Any]) -> Policy:
+    return Policy(
+        key=PolicyKey(row.account, row.region, row.policy_id),
+        uid=row.uid,
+        spec=PolicySpec(
+            display_name=row.display_name,
+            description=row.description,
+            schedule=Schedule(from_micros(row.start_micros), Interval(row.interval_count, Unit(row.interval_unit))),
+            devices=None if row.devices is None else tuple(row.devices),
+            logging=None if row.log_topic is None else Logging(row.log_topic, row.logging_enabled),
+        ),
+        next_execution=from_micros_or_none(row.next_execution_micros),
+        last_execution=from_micros_or_none(row.last_execution_micros),
+        execution_count=row.execution_count,
+        instance_count=row.instance_count,
+        revision=row.revision,
+        create_time=from_micros(row.create_micros),
+        update_time=from_micros(row.update_micros),
+    )

@@ -1,0 +1,111 @@
+"""The tables. Moments are microseconds since 1970 UTC."""
+
+import sqlalchemy as sa
+
+from policy_service.domain.association import MAX_INSTANCES
+from servicekit.database import Micros, key_column, new_metadata
+from servicekit.idempotency import request_table
+
+HEAD = "0001"
+"""The migration that makes exactly these tables."""
+
+metadata = new_metadata()
+
+policies = sa.Table(
+    "policies",
+    metadata,
+    sa.Column("uid", sa.Text, primary_key=True),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("region", sa.Text, nullable=False),
+    sa.Column("policy_id", sa.Text, nullable=False),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("display_name_folded", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("start_micros", Micros, nullable=False),
+    sa.Column("interval_count", sa.Integer, nullable=False),
+    sa.Column("interval_unit", sa.Text, nullable=False),
+    sa.Column("devices", sa.JSON(none_as_null=True)),  # NULL: all
+    sa.Column("log_topic", sa.Text),
+    sa.Column("logging_enabled", sa.Boolean, nullable=False),
+    sa.Column("next_execution_micros", Micros),  # NULL: disabled
+    sa.Column("last_execution_micros", Micros),
+    sa.Column("execution_count", sa.BigInteger, nullable=False),
+    sa.Column("instance_count", sa.Integer, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("create_micros", Micros, nullable=False),
+    sa.Column("update_micros", Micros, nullable=False),
+    sa.UniqueConstraint("account", "region", "policy_id"),
+    sa.CheckConstraint(f"instance_count BETWEEN 0 AND {MAX_INSTANCES}", name="instance_count"),
+    sa.Index(None, "next_execution_micros"),
+)
+
+associations = sa.Table(
+    "associations",
+    metadata,
+    sa.Column("uid", sa.Text, primary_key=True),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("region", sa.Text, nullable=False),
+    sa.Column("instance_id", sa.Text, nullable=False),
+    sa.Column("policy_uid", sa.Text, sa.ForeignKey("policies.uid"), nullable=False),
+    sa.Column("create_micros", Micros, nullable=False),
+    sa.UniqueConstraint("account", "region", "instance_id"),
+    sa.Index(None, "policy_uid", "instance_id"),
+)
+
+# A trigger outlives its policy: no foreign key. Acknowledged ones are deleted.
+triggers = sa.Table(
+    "triggers",
+    metadata,
+    sa.Column("uid", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("policy_uid", sa.Text, nullable=False),
+    sa.Column("dedup_key", sa.Text, nullable=False),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("region", sa.Text, nullable=False),
+    sa.Column("policy_id", sa.Text, nullable=False),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("devices", sa.JSON(none_as_null=True)),
+    sa.Column("log_topic", sa.Text, nullable=False),
+    sa.Column("associations", sa.JSON, nullable=False),  # [[uid, instance id], …]
+    sa.Column("weight", sa.Integer, nullable=False),
+    sa.Column("scheduled_micros", Micros, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("trigger_micros", Micros, nullable=False),
+    sa.Column("missed_first_micros", Micros),
+    sa.Column("missed_last_micros", Micros),
+    sa.Column("missed_count", sa.BigInteger),
+    sa.Column("missed_reason", sa.Text),
+    sa.Column("lease_expire_micros", Micros, nullable=False),  # operating time; 0: never leased
+    sa.Column("lease_count", sa.Integer, nullable=False),
+    sa.UniqueConstraint("policy_uid", "dedup_key"),
+    sa.Index(None, "scheduled_micros", "uid"),
+)
+
+# Rows are added, never changed.
+schedule_ledger = sa.Table(
+    "schedule_ledger",
+    metadata,
+    key_column(),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("region", sa.Text, nullable=False),
+    sa.Column("policy_id", sa.Text, nullable=False),
+    sa.Column("policy_uid", sa.Text, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("first_micros", Micros, nullable=False),
+    sa.Column("last_micros", Micros, nullable=False),
+    sa.Column("point_count", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("micros", Micros, nullable=False),
+    sa.Index(None, "policy_uid", "id"),
+)
+
+# How far the sweep for associations of deleted instances is: one row, made when it first runs.
+sweep = sa.Table(
+    "sweep",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("after_uid", sa.Text, nullable=False),
+    sa.Column("next_micros", Micros, nullable=False),
+)
+
+requests = request_table(metadata)
