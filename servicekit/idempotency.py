@@ -38,7 +38,8 @@ def fingerprint(request: Message) -> str:
     """SHA-256 of what the client sent, but for its request id."""
     bare = type(request)()
     bare.CopyFrom(request)
-    bare.ClearField("request_id")
+    if "request_id" in request.DESCRIPTOR.fields_by_name:
+        bare.ClearField("request_id")
     content = request.DESCRIPTOR.full_name.encode() + b"\0" + bare.SerializeToString(deterministic=True)
     return hashlib.sha256(content).hexdigest()
 
