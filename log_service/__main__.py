@@ -1,0 +1,5 @@
+"""`python -m log_service`."""
+
+from log_service.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Use cases of the log service, one transaction each."""

@@ -1,0 +1,41 @@
+"""Puts the log service together and runs it."""
+
+from datetime import timedelta
+
+from autoimage.log.v1 import log_service_pb2_grpc
+from log_service.commands.purge import purge
+from log_service.dependencies import Dependencies
+from log_service.servicer import LogServicer
+from log_service.settings import Settings
+from log_service.store.schema import HEAD
+from servicekit import server
+from servicekit.clock import Clocks, WallClock, product_clock
+from servicekit.database import Database
+from servicekit.loop import Loop, Wake
+from servicekit.migrations import upgrade
+from servicekit.server import Registration, Server, Service
+
+NAME = "log_service"
+_PURGE_INTERVAL = timedelta(hours=1)
+"""In operating time, since nobody waits for it: what is past its retention is not listed, whether purged or not."""
+
+
+def registration(deps: Dependencies, regions: frozenset[str]) -> Registration:
+    """The service as a server takes it."""
+    servicer = LogServicer(deps, regions)
+    return log_service_pb2_grpc.add_LogServiceServicer_to_server, servicer, "autoimage.log.v1.LogService"
+
+
+def compose(settings: Settings) -> Service:
+    database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
+    upgrade(database, NAME, HEAD)
+    clocks = Clocks(product_clock(settings.product_clock), WallClock())
+    deps = Dependencies(database, clocks)
+    purging = Loop("purge", lambda: Wake(at_once=purge(deps)), clocks, idle=_PURGE_INTERVAL)
+    return Service(
+        Server(settings, [registration(deps, settings.regions)], database.ping), [purging], [database.dispose]
+    )
+
+
+def main() -> int:
+    return server.main(NAME, Settings, compose)

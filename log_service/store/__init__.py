@@ -1,0 +1,1 @@
+"""SQL of the log service. Functions take an open transaction and never commit."""

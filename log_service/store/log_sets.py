@@ -1,0 +1,125 @@
+"""Rows of log sets, and how many there are in a place."""
+
+import contextlib
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from log_service.domain.errors import DisplayNameTaken, LogSetExists, LogSetLimit, LogSetNotEmpty, LogSetNotFound
+from log_service.domain.limits import LOG_SETS_PER_PLACE
+from log_service.domain.logs import LogSet
+from log_service.domain.names import LogSetName, Place
+from log_service.store import schema
+from servicekit.database import constraint_name
+from servicekit.timestamps import from_micros, to_micros
+
+_COLUMNS = (
+    schema.log_sets.c.account,
+    schema.log_sets.c.region,
+    schema.log_sets.c.log_set,
+    schema.log_sets.c.display_name,
+    schema.log_sets.c.retention_days,
+    schema.log_sets.c.topic_count,
+    schema.log_sets.c.create_micros,
+)
+
+
+def insert(connection: sa.Connection, log_set: LogSet) -> None:
+    """Raises LogSetExists, DisplayNameTaken or LogSetLimit."""
+    row = {
+        **log_set.name._asdict(),
+        "display_name": log_set.display_name,
+        "retention_days": log_set.retention_days,
+        "topic_count": 0,
+        "create_micros": to_micros(log_set.create_time),
+    }
+    try:
+        connection.execute(sa.insert(schema.log_sets).values(row))
+    except IntegrityError as error:
+        raise _taken(error, log_set) from error
+    _count_one_more(connection, log_set.name.place)
+
+
+def _taken(error: IntegrityError, log_set: LogSet) -> Exception:
+    match constraint_name(error, schema.metadata):
+        case "uq_log_sets_name":
+            return LogSetExists(log_set.name)
+        case "uq_log_sets_display_name":
+            return DisplayNameTaken("log set", log_set.name.place, log_set.display_name)
+    return error
+
+
+def _count_one_more(connection: sa.Connection, place: Place) -> None:
+    _make_row(connection, place)
+    counted = connection.execute(
+        sa.update(schema.places)
+        .where(_at(place), schema.places.c.log_set_count < LOG_SETS_PER_PLACE)
+        .values(log_set_count=schema.places.c.log_set_count + 1)
+    )
+    if counted.rowcount == 0:
+        raise LogSetLimit(place)
+
+
+def _make_row(connection: sa.Connection, place: Place) -> None:
+    """Unless it is there; in a savepoint, so that another writer who makes it at this moment does no harm."""
+    there = sa.select(schema.places.c.account).where(_at(place))
+    if connection.execute(there).one_or_none() is None:
+        with contextlib.suppress(IntegrityError), connection.begin_nested():
+            connection.execute(sa.insert(schema.places).values(**place._asdict(), log_set_count=0))
+
+
+def delete(connection: sa.Connection, name: LogSetName) -> None:
+    """Raises LogSetNotFound or LogSetNotEmpty."""
+    deleted = connection.execute(sa.delete(schema.log_sets).where(named(name), schema.log_sets.c.topic_count == 0))
+    if deleted.rowcount == 0:
+        get(connection, name)
+        raise LogSetNotEmpty(name)
+    connection.execute(
+        sa.update(schema.places).where(_at(name.place)).values(log_set_count=schema.places.c.log_set_count - 1)
+    )
+
+
+def get(connection: sa.Connection, name: LogSetName) -> LogSet:
+    """Raises LogSetNotFound."""
+    row = connection.execute(sa.select(*_COLUMNS).where(named(name))).one_or_none()
+    if row is None:
+        raise LogSetNotFound(name)
+    return _log_set(row)
+
+
+def page(connection: sa.Connection, place: Place, after: str, limit: int) -> list[LogSet]:
+    """The first `limit` of the place whose id comes after this one, in the order of ids."""
+    rows = connection.execute(
+        sa.select(*_COLUMNS)
+        .where(
+            schema.log_sets.c.account == place.account,
+            schema.log_sets.c.region == place.region,
+            schema.log_sets.c.log_set > after,
+        )
+        .order_by(schema.log_sets.c.log_set)
+        .limit(limit)
+    )
+    return [_log_set(row) for row in rows]
+
+
+def named(name: LogSetName) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        schema.log_sets.c.account == name.account,
+        schema.log_sets.c.region == name.region,
+        schema.log_sets.c.log_set == name.log_set,
+    )
+
+
+def _at(place: Place) -> sa.ColumnElement[bool]:
+    return sa.and_(schema.places.c.account == place.account, schema.places.c.region == place.region)
+
+
+def _log_set(row: Any) -> LogSet:
+    return LogSet(
+        name=LogSetName(row.account, row.region, row.log_set),
+        display_name=row.display_name,
+        retention_days=row.retention_days,
+        topic_count=row.topic_count,
+        create_time=from_micros(row.create_micros),
+    )
