@@ -1,0 +1,100 @@
+"""Create instances with their disks."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from compute_sim.commands.transactions import Writing, write
+from compute_sim.dependencies import Dependencies
+from compute_sim.domain.instances import Disk, DiskKind, Instance, NewInstance, quota_of
+from compute_sim.domain.keys import Key
+from compute_sim.domain.quotas import Budget
+from compute_sim.store import instance_requests, instances, quotas
+from compute_sim.store.instance_requests import Answer, AnswerKey
+from servicekit.errors import AlreadyExists, NotFound, RequestIdReused, ServiceError
+from servicekit.idempotency import Idempotency
+from servicekit.ids import Ids
+from servicekit.names import INSTANCE
+
+_DISPLAY_NAME_LENGTH = 32
+Request = tuple[NewInstance, Idempotency]
+
+
+def create_instances(deps: Dependencies, asked: Sequence[Request]) -> list[Instance | ServiceError]:
+    """For each request its instance, or why there is none. A repeat answers the instance as it is now, or NotFound."""
+    places = {new.place for new, _ in asked}
+    return write(deps, places, lambda transaction: _create(deps, transaction, asked))
+
+
+def _create(deps: Dependencies, transaction: Writing, asked: Sequence[Request]) -> list[Instance | ServiceError]:
+    connection, now = transaction.connection, transaction.now
+    chosen = {new.place.key(new.instance_id) for new, _ in asked if new.instance_id}
+    creation = _Creation(
+        ids=deps.ids,
+        now=now,
+        taken=instances.existing(connection, chosen),
+        answered=instance_requests.get(connection, [repeatable for _, repeatable in asked], now),
+        budget=Budget(transaction.quotas),
+    )
+    outcomes = [_attempt(creation, new, repeatable) for new, repeatable in asked]
+    instances.insert(connection, list(creation.created.values()))
+    instance_requests.insert(connection, creation.answers, now)
+    quotas.take(connection, creation.budget.taken)
+    repeated = {key for key in outcomes if isinstance(key, Key) and key not in creation.created}
+    found = creation.created | instances.get(connection, repeated)
+    return [_result(found, outcome) if isinstance(outcome, Key) else outcome for outcome in outcomes]
+
+
+def _attempt(creation: "_Creation", new: NewInstance, asked: Idempotency) -> Key | ServiceError:
+    try:
+        return creation.create(new, asked)
+    except ServiceError as refusal:
+        return refusal
+
+
+def _result(found: dict[Key, Instance], key: Key) -> Instance | ServiceError:
+    return found.get(key) or NotFound("instance", _name(key))
+
+
+def _name(key: Key) -> str:
+    return INSTANCE.format(account=key.account, region=key.region, instance=key.id)
+
+
+@dataclass(slots=True)
+class _Creation:
+    """Decides requests one after another, on what the transaction has read, and on what it decided before."""
+
+    ids: Ids
+    now: datetime
+    taken: Collection[Key]
+    answered: dict[AnswerKey, Answer]
+    budget: Budget
+    created: dict[Key, Instance] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
+
+    def create(self, new: NewInstance, asked: Idempotency) -> Key:
+        """The key of the instance: one that the same request made before, or a new one. Raises why there is none."""
+        answer = self.answered.get(instance_requests.key_of(asked)) if asked.request_id else None
+        if answer is not None:
+            if answer.asked != asked:
+                raise RequestIdReused(asked.request_id)
+            return new.place.key(answer.instance_id)
+        key = new.place.key(new.instance_id or self.ids.new("i"))
+        if key in self.taken or key in self.created:
+            raise AlreadyExists("instance", _name(key))
+        self.budget.take(new.place, quota_of(new.disks))
+        self.created[key] = Instance(
+            key=key,
+            display_name=new.display_name or key.id[:_DISPLAY_NAME_LENGTH],
+            state=new.state,
+            disks=tuple(self._with_id(disk) for disk in new.disks),
+            create_time=self.now,
+        )
+        if asked.request_id:
+            answer = Answer(asked, key.id)
+            self.answered[instance_requests.key_of(asked)] = answer
+            self.answers.append(answer)
+        return key
+
+    def _with_id(self, disk: Disk) -> Disk:
+        return replace(disk, disk_id=self.ids.new("vol")) if disk.kind is DiskKind.CLOUD else disk

@@ -1,0 +1,28 @@
+"""Delete an instance with its disks; its images stay."""
+
+from compute_sim.commands.transactions import Writing, write
+from compute_sim.dependencies import Dependencies
+from compute_sim.domain.errors import InstanceBusy
+from compute_sim.domain.instances import quota_of
+from compute_sim.domain.keys import Key
+from compute_sim.store import instances, quotas
+from servicekit.errors import NotFound
+from servicekit.names import IMAGE, INSTANCE
+
+
+def delete_instance(deps: Dependencies, key: Key) -> None:
+    """Gives the instance's quota back. Refused while an image of it is being built."""
+    write(deps, {key.place}, lambda transaction: _delete(transaction, key))
+
+
+def _delete(transaction: Writing, key: Key) -> None:
+    connection = transaction.connection
+    name = INSTANCE.format(account=key.account, region=key.region, instance=key.id)
+    instance = instances.get(connection, [key]).get(key)
+    if instance is None:
+        raise NotFound("instance", name)
+    if instance.building_image_id is not None:
+        image = IMAGE.format(account=key.account, region=key.region, image=instance.building_image_id)
+        raise InstanceBusy(name, image)
+    instances.delete(connection, key)
+    quotas.give_back(connection, {(key.place, kind): amount for kind, amount in quota_of(instance.disks).items()})

@@ -1,0 +1,143 @@
+"""Images: what one holds, and how far it is."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from compute_sim.domain.instances import SYSTEM_DEVICE, Disk, DiskKind
+from compute_sim.domain.keys import Key, Place
+from compute_sim.domain.quotas import QuotaKind
+
+
+class ImageState(StrEnum):
+    CREATING = "CREATING"
+    AVAILABLE = "AVAILABLE"
+    ERROR = "ERROR"
+
+
+class SnapshotState(StrEnum):
+    CREATING = "CREATING"
+    AVAILABLE = "AVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDisk:
+    """A disk that an image holds; its snapshot is gone when the image failed."""
+
+    device_name: str
+    size_gib: int
+    disk_id: str
+    snapshot_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutDisk:
+    """A disk that was asked for and is not in the image; the reason is LOCAL_DISK or NO_SUCH_DISK."""
+
+    device_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image as it is stored. How its build ends is decided when it is accepted, and secret until `finish_time`."""
+
+    key: Key
+    display_name: str
+    instance_id: str
+    labels: Mapping[str, str]
+    state: ImageState
+    disks: tuple[ImageDisk, ...]
+    left_out_disks: tuple[LeftOutDisk, ...]
+    request_id: str
+    create_time: datetime
+    finish_time: datetime
+    fails: bool
+    revision: int
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.revision}"'
+
+    def progress_percent(self, now: datetime) -> int:
+        """The share of the build's time that has passed; 100 only for an image that is complete."""
+        if self.state is ImageState.AVAILABLE:
+            return 100
+        whole = self.finish_time - self.create_time
+        if not whole:
+            return 99
+        return min(max(100 * (now - self.create_time) // whole, 0), 99)
+
+    def quota(self) -> Mapping[QuotaKind, int]:
+        """What the image holds of each quota: nothing once it failed."""
+        if self.state is ImageState.ERROR:
+            return {}
+        return quota_of(len(self.disks))
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A disk of an image, seen by itself."""
+
+    key: Key
+    image_id: str
+    disk_id: str
+    device_name: str
+    size_gib: int
+    state: SnapshotState
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """What a client asks for. No devices mean all, no display name means the image's id; request ids are lower case."""
+
+    place: Place
+    instance_id: str
+    display_name: str = ""
+    labels: Mapping[str, str] | None = None
+    devices: frozenset[str] = frozenset()
+    request_id: str = ""
+    not_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFilter:
+    """Chooses images; what is empty chooses all."""
+
+    image_ids: tuple[str, ...] = ()
+    states: tuple[ImageState, ...] = ()
+    instance_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFilter:
+    """Chooses snapshots; what is empty chooses all."""
+
+    image_id: str = ""
+    states: tuple[SnapshotState, ...] = ()
+
+
+def quota_of(disks: int) -> Mapping[QuotaKind, int]:
+    """What an image of so many disks takes. Images come first: their quota is the one told when neither suffices."""
+    return {QuotaKind.IMAGES: 1, QuotaKind.SNAPSHOTS: disks}
+
+
+def select_disks(disks: tuple[Disk, ...], devices: Collection[str]) -> tuple[list[Disk], tuple[LeftOutDisk, ...]]:
+    """The disks that an image holds when it is asked for `devices` (none: all), and those it leaves out (rule C1).
+
+    The system disk is always asked for. Both in the order of device names.
+    """
+    asked = {*devices, SYSTEM_DEVICE} if devices else {disk.device_name for disk in disks}
+    by_name = {disk.device_name: disk for disk in disks}
+    included, left_out = [], []
+    for name in sorted(asked):
+        disk = by_name.get(name)
+        if disk is None:
+            left_out.append(LeftOutDisk(name, "NO_SUCH_DISK"))
+        elif disk.kind is DiskKind.LOCAL:
+            left_out.append(LeftOutDisk(name, "LOCAL_DISK"))
+        else:
+            included.append(disk)
+    return included, tuple(left_out)

@@ -1,0 +1,62 @@
+"""Puts the service together."""
+
+from autoimage.compute.v1 import (
+    image_service_pb2_grpc,
+    instance_service_pb2_grpc,
+    quota_service_pb2_grpc,
+    snapshot_service_pb2_grpc,
+)
+from compute_sim.dependencies import Dependencies
+from compute_sim.servicers.images import ImageServicer
+from compute_sim.servicers.instances import InstanceServicer
+from compute_sim.servicers.quotas import QuotaServicer
+from compute_sim.servicers.snapshots import SnapshotServicer
+from compute_sim.settings import Settings
+from compute_sim.store import schema
+from servicekit import server
+from servicekit.clock import Clocks, WallClock, product_clock
+from servicekit.database import Database
+from servicekit.ids import Ids
+from servicekit.migrations import upgrade
+from servicekit.server import Registration, Server, Service
+
+_PACKAGE = "compute_sim"
+
+
+def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registration]:
+    """All that the service serves."""
+    return [
+        (
+            instance_service_pb2_grpc.add_InstanceServiceServicer_to_server,
+            InstanceServicer(deps, regions),
+            "autoimage.compute.v1.InstanceService",
+        ),
+        (
+            image_service_pb2_grpc.add_ImageServiceServicer_to_server,
+            ImageServicer(deps, regions),
+            "autoimage.compute.v1.ImageService",
+        ),
+        (
+            snapshot_service_pb2_grpc.add_SnapshotServiceServicer_to_server,
+            SnapshotServicer(deps, regions),
+            "autoimage.compute.v1.SnapshotService",
+        ),
+        (
+            quota_service_pb2_grpc.add_QuotaServiceServicer_to_server,
+            QuotaServicer(deps, regions),
+            "autoimage.compute.v1.QuotaService",
+        ),
+    ]
+
+
+def compose(settings: Settings) -> Service:
+    database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
+    upgrade(database, _PACKAGE, schema.HEAD)
+    clocks = Clocks(product=product_clock(settings.product_clock), operating=WallClock())
+    clocks.product.now()  # a clock file that can't be read is told now, not by the first call
+    deps = Dependencies(database, clocks, Ids(), settings.simulation)
+    return Service(Server(settings, registrations(deps, settings.regions), database.ping), closing=[database.dispose])
+
+
+def main() -> int:
+    return server.main(_PACKAGE, Settings, compose)

@@ -1,0 +1,96 @@
+"""InstanceService."""
+
+from collections.abc import Iterable, Sequence
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+
+from autoimage.compute.v1 import instance_service_pb2 as pb
+from autoimage.compute.v1 import instance_service_pb2_grpc
+from autoimage.compute.v1.compute_pb2 import Instance as InstanceMessage
+from compute_sim import convert, validation
+from compute_sim.commands.create_instances import create_instances
+from compute_sim.commands.delete_instance import delete_instance
+from compute_sim.commands.read import get_instances, list_instances
+from compute_sim.dependencies import Dependencies
+from compute_sim.domain.instances import Instance
+from compute_sim.servicers import batches
+from compute_sim.servicers.lists import page_of
+from servicekit.errors import NotFound, ServiceError
+from servicekit.idempotency import Idempotency
+from servicekit.names import INSTANCE
+from servicekit.rpc import rpc
+from servicekit.status import to_status
+from servicekit.validation import Violations
+
+
+class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
+    def __init__(self, deps: Dependencies, regions: frozenset[str]) -> None:
+        self._deps = deps
+        self.regions = regions
+
+    @rpc(validation.create_instance)
+    def CreateInstance(self, request: pb.CreateInstanceRequest, context: grpc.ServicerContext) -> InstanceMessage:
+        return convert.instance(batches.only(self._create([request])))
+
+    @rpc(validation.batch_create_instances)
+    def BatchCreateInstances(
+        self, request: pb.BatchCreateInstancesRequest, context: grpc.ServicerContext
+    ) -> pb.BatchCreateInstancesResponse:
+        def violations(index: int, item: pb.CreateInstanceRequest) -> Violations:
+            return batches.create_violations(
+                item, index, validation.create_instance, parent=request.parent, served=self.regions
+            )
+
+        return pb.BatchCreateInstancesResponse(
+            results=_results(batches.apart(request.requests, violations, self._create))
+        )
+
+    @rpc(validation.get_instance)
+    def GetInstance(self, request: pb.GetInstanceRequest, context: grpc.ServicerContext) -> InstanceMessage:
+        return convert.instance(batches.only(self._get([request.name])))
+
+    @rpc(validation.batch_get_instances)
+    def BatchGetInstances(
+        self, request: pb.BatchGetInstancesRequest, context: grpc.ServicerContext
+    ) -> pb.BatchGetInstancesResponse:
+        def violations(index: int, name: str) -> Violations:
+            return batches.name_violations(name, index, INSTANCE, parent=request.parent, served=self.regions)
+
+        return pb.BatchGetInstancesResponse(results=_results(batches.apart(request.names, violations, self._get)))
+
+    @rpc(validation.list_instances)
+    def ListInstances(
+        self, request: pb.ListInstancesRequest, context: grpc.ServicerContext
+    ) -> pb.ListInstancesResponse:
+        place, filter = convert.place(request.parent), convert.instance_filter(request.filter)
+        instances, token = page_of(
+            request, lambda page: list_instances(self._deps, place, filter, page), lambda instance: instance.key.id
+        )
+        return pb.ListInstancesResponse(
+            instances=[convert.instance(instance) for instance in instances], next_page_token=token
+        )
+
+    @rpc(validation.delete_instance)
+    def DeleteInstance(self, request: pb.DeleteInstanceRequest, context: grpc.ServicerContext) -> Empty:
+        delete_instance(self._deps, convert.key(INSTANCE, request.name))
+        return Empty()
+
+    def _create(self, requests: Sequence[pb.CreateInstanceRequest]) -> list[Instance | ServiceError]:
+        return create_instances(
+            self._deps, [(convert.new_instance(request), Idempotency.of(request)) for request in requests]
+        )
+
+    def _get(self, names: Sequence[str]) -> list[Instance | ServiceError]:
+        keys = [convert.key(INSTANCE, name) for name in names]
+        found = get_instances(self._deps, keys)
+        return [found.get(key) or NotFound("instance", name) for key, name in zip(keys, names, strict=True)]
+
+
+def _results(outcomes: Iterable[Instance | ServiceError]) -> list[pb.InstanceResult]:
+    return [
+        pb.InstanceResult(instance=convert.instance(outcome))
+        if isinstance(outcome, Instance)
+        else pb.InstanceResult(error=to_status(outcome))
+        for outcome in outcomes
+    ]

@@ -1,0 +1,35 @@
+"""SnapshotService."""
+
+import grpc
+
+from autoimage.compute.v1 import snapshot_service_pb2 as pb
+from autoimage.compute.v1 import snapshot_service_pb2_grpc
+from autoimage.compute.v1.compute_pb2 import Snapshot as SnapshotMessage
+from compute_sim import convert, validation
+from compute_sim.commands.read import get_snapshot, list_snapshots
+from compute_sim.dependencies import Dependencies
+from compute_sim.servicers.lists import page_of
+from servicekit.names import SNAPSHOT
+from servicekit.rpc import rpc
+
+
+class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
+    def __init__(self, deps: Dependencies, regions: frozenset[str]) -> None:
+        self._deps = deps
+        self.regions = regions
+
+    @rpc(validation.get_snapshot)
+    def GetSnapshot(self, request: pb.GetSnapshotRequest, context: grpc.ServicerContext) -> SnapshotMessage:
+        return convert.snapshot(get_snapshot(self._deps, convert.key(SNAPSHOT, request.name)))
+
+    @rpc(validation.list_snapshots)
+    def ListSnapshots(
+        self, request: pb.ListSnapshotsRequest, context: grpc.ServicerContext
+    ) -> pb.ListSnapshotsResponse:
+        place, filter = convert.place(request.parent), convert.snapshot_filter(request.filter)
+        snapshots, token = page_of(
+            request, lambda page: list_snapshots(self._deps, place, filter, page), lambda snapshot: snapshot.key.id
+        )
+        return pb.ListSnapshotsResponse(
+            snapshots=[convert.snapshot(snapshot) for snapshot in snapshots], next_page_token=token
+        )

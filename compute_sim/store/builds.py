@@ -1,0 +1,60 @@
+"""Builds whose time has come: looked for before everything else, so that they need nobody to finish them (rule C4)."""
+
+from collections import Counter
+from collections.abc import Collection
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from compute_sim.domain.images import ImageState
+from compute_sim.domain.keys import Key, Place
+from compute_sim.domain.quotas import QuotaKey, QuotaKind
+from compute_sim.store import quotas
+from compute_sim.store.keys import is_among, is_in_any, key_of
+from compute_sim.store.schema import IS_CREATING, image_disks, images
+from servicekit.timestamps import to_micros
+
+_CHUNK = 500
+
+
+def any_due(connection: sa.Connection, places: Collection[Place], now: datetime) -> bool:
+    """Whether a build in these places should have ended by now."""
+    return connection.execute(sa.select(sa.literal(1)).where(_is_due(places, now)).limit(1)).first() is not None
+
+
+def settle(connection: sa.Connection, places: Collection[Place], now: datetime) -> bool:
+    """Ends the builds whose time has come, as was decided when they were accepted; whether quota was given back.
+
+    The places' quotas must be locked.
+    """
+    failed = [
+        key_of(row, "image_id")
+        for row in connection.execute(
+            sa.select(images.c.account, images.c.region, images.c.image_id).where(_is_due(places, now), images.c.fails)
+        )
+    ]
+    for start in range(0, len(failed), _CHUNK):
+        _fail(connection, failed[start : start + _CHUNK])
+    connection.execute(_end_in(ImageState.AVAILABLE).where(_is_due(places, now)))
+    return bool(failed)
+
+
+def _is_due(places: Collection[Place], now: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(is_in_any(images, places), sa.literal_column(IS_CREATING), images.c.finish_micros <= to_micros(now))
+
+
+def _end_in(state: ImageState) -> sa.Update:
+    return sa.update(images).values(state=state, revision=images.c.revision + 1)
+
+
+def _fail(connection: sa.Connection, keys: Collection[Key]) -> None:
+    """The images lose their snapshots, and hold no quota any more."""
+    held: Counter[QuotaKey] = Counter()
+    for key in keys:
+        held[key.place, QuotaKind.IMAGES] += 1
+    are_their_disks = is_among(image_disks, "image_id", keys)
+    for row in connection.execute(sa.select(image_disks.c.account, image_disks.c.region).where(are_their_disks)):
+        held[Place(row.account, row.region), QuotaKind.SNAPSHOTS] += 1
+    connection.execute(sa.update(image_disks).where(are_their_disks).values(snapshot_id=None))
+    connection.execute(_end_in(ImageState.ERROR).where(is_among(images, "image_id", keys)))
+    quotas.give_back(connection, held)

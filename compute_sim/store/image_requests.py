@@ -1,0 +1,53 @@
+"""Request ids of images, and what became of them."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from compute_sim.domain.keys import Key
+from compute_sim.domain.requests import ImageRequest, RequestFate
+from compute_sim.store.keys import columns, is_among, is_key, key_of
+from compute_sim.store.schema import image_requests
+from servicekit.timestamps import to_micros
+
+
+def get(connection: sa.Connection, keys: Collection[Key]) -> dict[Key, ImageRequest]:
+    """What is known of these request ids."""
+    if not keys:
+        return {}
+    select = sa.select(
+        image_requests.c.account,
+        image_requests.c.region,
+        image_requests.c.request_id,
+        image_requests.c.instance_id,
+        image_requests.c.fate,
+        image_requests.c.image_id,
+    ).where(is_among(image_requests, "request_id", keys))
+    found = (
+        ImageRequest(key_of(row, "request_id"), row.instance_id, RequestFate(row.fate), row.image_id)
+        for row in connection.execute(select)
+    )
+    return {request.key: request for request in found}
+
+
+def insert(connection: sa.Connection, new: Sequence[ImageRequest], now: datetime) -> None:
+    if not new:
+        return
+    rows = [
+        {
+            **columns(request.key, "request_id"),
+            "instance_id": request.instance_id,
+            "fate": request.fate,
+            "image_id": request.image_id,
+            "create_micros": to_micros(now),
+        }
+        for request in new
+    ]
+    connection.execute(sa.insert(image_requests), rows)
+
+
+def mark_deleted(connection: sa.Connection, image: Key) -> None:
+    """The image's request id will never build another one."""
+    is_its = is_key(image_requests, "image_id", image)
+    connection.execute(sa.update(image_requests).where(is_its).values(fate=RequestFate.DELETED))

@@ -1,0 +1,112 @@
+"""The tables. `HEAD` is the migration that makes them as they stand here."""
+
+import sqlalchemy as sa
+
+from servicekit.database import Micros, new_metadata
+from servicekit.idempotency import request_table
+
+HEAD = "0001"
+metadata = new_metadata()
+
+IS_CREATING = "state = 'CREATING'"
+"""Written out in partial indexes and in the queries that use them: planners match no parameter with an index."""
+
+
+def _key_columns(*names: str) -> list[sa.Column[str]]:
+    return [sa.Column(name, sa.Text, nullable=False) for name in ("account", "region", *names)]
+
+
+instances = sa.Table(
+    "instances",
+    metadata,
+    *_key_columns("instance_id"),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("folded_name", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("create_micros", Micros, nullable=False),
+    sa.PrimaryKeyConstraint("account", "region", "instance_id"),
+)
+
+# An image refers to its instance by id only: it outlives it.
+instance_disks = sa.Table(
+    "instance_disks",
+    metadata,
+    *_key_columns("instance_id", "device_name"),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("size_gib", sa.Integer, nullable=False),
+    sa.Column("disk_id", sa.Text),
+    sa.PrimaryKeyConstraint("account", "region", "instance_id", "device_name"),
+    sa.UniqueConstraint("account", "region", "disk_id"),
+    sa.ForeignKeyConstraint(
+        ["account", "region", "instance_id"], ["instances.account", "instances.region", "instances.instance_id"]
+    ),
+)
+
+images = sa.Table(
+    "images",
+    metadata,
+    *_key_columns("image_id"),
+    sa.Column("display_name", sa.Text, nullable=False),
+    sa.Column("instance_id", sa.Text, nullable=False),
+    sa.Column("labels", sa.JSON, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("left_out_disks", sa.JSON, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("create_micros", Micros, nullable=False),
+    sa.Column("finish_micros", Micros, nullable=False),
+    sa.Column("fails", sa.Boolean, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.PrimaryKeyConstraint("account", "region", "image_id"),
+)
+_creating = sa.text(IS_CREATING)
+sa.Index(
+    "uq_images_building",
+    *(images.c[name] for name in ("account", "region", "instance_id")),
+    unique=True,
+    sqlite_where=_creating,
+    postgresql_where=_creating,
+)
+sa.Index(
+    "ix_images_due",
+    *(images.c[name] for name in ("account", "region", "finish_micros")),
+    sqlite_where=_creating,
+    postgresql_where=_creating,
+)
+sa.Index("ix_images_instance", *(images.c[name] for name in ("account", "region", "instance_id", "image_id")))
+
+# A snapshot is an image's disk with a snapshot id; a failed image keeps its disks and loses these ids.
+image_disks = sa.Table(
+    "image_disks",
+    metadata,
+    *_key_columns("image_id", "device_name"),
+    sa.Column("size_gib", sa.Integer, nullable=False),
+    sa.Column("disk_id", sa.Text, nullable=False),
+    sa.Column("snapshot_id", sa.Text),
+    sa.PrimaryKeyConstraint("account", "region", "image_id", "device_name"),
+    sa.UniqueConstraint("account", "region", "snapshot_id"),
+    sa.ForeignKeyConstraint(["account", "region", "image_id"], ["images.account", "images.region", "images.image_id"]),
+)
+
+image_requests = sa.Table(
+    "image_requests",
+    metadata,
+    *_key_columns("request_id", "instance_id"),
+    sa.Column("fate", sa.Text, nullable=False),
+    sa.Column("image_id", sa.Text),
+    sa.Column("create_micros", Micros, nullable=False),
+    sa.PrimaryKeyConstraint("account", "region", "request_id"),
+)
+sa.Index("ix_image_requests_image", *(image_requests.c[name] for name in ("account", "region", "image_id")))
+
+# Four rows for each place, made at first use. Who writes in a place locks them first, so writers of a place take turns.
+quotas = sa.Table(
+    "quotas",
+    metadata,
+    *_key_columns("kind"),
+    sa.Column("own_limit", sa.BigInteger),
+    sa.Column("used", sa.BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("account", "region", "kind"),
+    sa.CheckConstraint("used >= 0", name="used"),
+)
+
+requests = request_table(metadata)

@@ -1,0 +1,222 @@
+"""The shape of requests: every violation, not the first. Whether a field must be there stands in the contract."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+
+import regex
+
+from autoimage.compute.v1 import compute_pb2 as compute
+from autoimage.compute.v1 import image_service_pb2 as image_service
+from autoimage.compute.v1 import instance_service_pb2 as instance_service
+from autoimage.compute.v1 import quota_service_pb2 as quota_service
+from autoimage.compute.v1 import snapshot_service_pb2 as snapshot_service
+from servicekit import validation as v
+from servicekit.names import ACCOUNT_REGION, IMAGE, INSTANCE, QUOTA, SNAPSHOT
+from servicekit.validation import Violations
+
+_MAX_BATCH = 500
+_MAX_FILTER_IDS = 100
+_MAX_CLOUD_DISKS = 8
+_MAX_DISKS = 25
+_MAX_LABELS = 64
+_MAX_LIMIT = 1_000_000
+_ANY_PLACE = "accounts/-/regions/-"
+_SYSTEM_DEVICE = "vda"
+_DEVICE_NAME = re.compile(r"vd[a-z]")
+_LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_INSTANCE_DISPLAY_NAME = regex.compile(r"[\p{Han}A-Za-z0-9_.-]{1,32}")
+
+
+# Instances
+
+
+def create_instance(request: instance_service.CreateInstanceRequest) -> Violations:
+    return (
+        v.name("parent", request.parent, ACCOUNT_REGION)
+        + v.resource_id("instance_id", request.instance_id)
+        + v.request_id("request_id", request.request_id)
+        + (_instance(request.instance) if request.HasField("instance") else [])
+    )
+
+
+def batch_create_instances(request: instance_service.BatchCreateInstancesRequest) -> Violations:
+    return _batch(request.parent, "requests", request.requests)
+
+
+def get_instance(request: instance_service.GetInstanceRequest) -> Violations:
+    return v.name("name", request.name, INSTANCE)
+
+
+def batch_get_instances(request: instance_service.BatchGetInstancesRequest) -> Violations:
+    return _batch(request.parent, "names", request.names)
+
+
+def list_instances(request: instance_service.ListInstancesRequest) -> Violations:
+    return (
+        v.name("parent", request.parent, ACCOUNT_REGION)
+        + v.page(request)
+        + _ids("filter.instance_ids", request.filter.instance_ids)
+        + _states("filter.states", request.filter.states)
+        + v.length("filter.display_name", request.filter.display_name, 1, 32)
+    )
+
+
+def delete_instance(request: instance_service.DeleteInstanceRequest) -> Violations:
+    return v.name("name", request.name, INSTANCE)
+
+
+def _instance(instance: compute.Instance) -> Violations:
+    names = [disk.device_name for disk in instance.disks]
+    found = v.count("instance.disks", instance.disks, _MAX_DISKS) + v.distinct("instance.disks", names)
+    if instance.display_name and not _INSTANCE_DISPLAY_NAME.fullmatch(instance.display_name):
+        found += v.fail("instance.display_name", "must be 1 to 32 Han characters, A-Z, a-z, 0-9, `_`, `-` or `.`")
+    if sum(disk.kind == compute.InstanceDisk.KIND_CLOUD for disk in instance.disks) > _MAX_CLOUD_DISKS:
+        found += v.fail("instance.disks", f"must have at most {_MAX_CLOUD_DISKS} cloud disks")
+    if _SYSTEM_DEVICE not in names and instance.state != compute.Instance.STATE_STOPPED:
+        found += v.fail("instance.disks", f"must have a system disk {_SYSTEM_DEVICE}, unless the instance is stopped")
+    for index, disk in enumerate(instance.disks):
+        found += _device_name(f"instance.disks[{index}].device_name", disk.device_name)
+        found += _size(f"instance.disks[{index}].size_gib", disk)
+    return found
+
+
+def _size(field: str, disk: compute.InstanceDisk) -> Violations:
+    if not disk.size_gib:
+        return []
+    if disk.kind == compute.InstanceDisk.KIND_LOCAL:
+        return v.within(field, disk.size_gib, 1, 16_000)
+    if disk.device_name == _SYSTEM_DEVICE:
+        return v.within(field, disk.size_gib, 40, 500)
+    return v.within(field, disk.size_gib, 20, 16_000)
+
+
+def _device_name(field: str, value: str) -> Violations:
+    if not value or _DEVICE_NAME.fullmatch(value):
+        return []
+    return v.fail(field, "must be `vda`, or `vdb` to `vdz`")
+
+
+# Images
+
+
+def create_image(request: image_service.CreateImageRequest) -> Violations:
+    found = (
+        v.name("parent", request.parent, ACCOUNT_REGION)
+        + v.name("image.source_instance", request.image.source_instance, INSTANCE, parent=request.parent)
+        + v.length("image.display_name", request.image.display_name, 1, 128)
+        + _labels("image.labels", request.image.labels)
+        + v.distinct("devices", request.devices)
+        + v.request_id("request_id", request.request_id)
+    )
+    for index, device in enumerate(request.devices):
+        if not _DEVICE_NAME.fullmatch(device):
+            found += v.fail(f"devices[{index}]", "must be `vda`, or `vdb` to `vdz`")
+    return found
+
+
+def batch_create_images(request: image_service.BatchCreateImagesRequest) -> Violations:
+    return _batch(request.parent, "requests", request.requests)
+
+
+def get_image(request: image_service.GetImageRequest) -> Violations:
+    return v.name("name", request.name, IMAGE)
+
+
+def batch_get_images(request: image_service.BatchGetImagesRequest) -> Violations:
+    return _batch(request.parent, "names", request.names)
+
+
+def list_images(request: image_service.ListImagesRequest) -> Violations:
+    return (
+        v.name("parent", request.parent, ACCOUNT_REGION)
+        + v.page(request)
+        + _ids("filter.image_ids", request.filter.image_ids)
+        + _states("filter.states", request.filter.states)
+        + v.name("filter.source_instance", request.filter.source_instance, INSTANCE, parent=request.parent)
+    )
+
+
+def delete_image(request: image_service.DeleteImageRequest) -> Violations:
+    return v.name("name", request.name, IMAGE) + v.length("etag", request.etag, 1, 64)
+
+
+def resolve_image_requests(request: image_service.ResolveImageRequestsRequest) -> Violations:
+    found = v.count("requests", request.requests, _MAX_BATCH)
+    for index, reference in enumerate(request.requests):
+        found += v.name(f"requests[{index}].source_instance", reference.source_instance, INSTANCE)
+        found += v.request_id(f"requests[{index}].request_id", reference.request_id)
+    return found
+
+
+def _labels(field: str, labels: Mapping[str, str]) -> Violations:
+    found = v.count(field, labels, _MAX_LABELS)
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(key):
+            found += v.fail(field, "keys must be 1 to 63 lower-case letters, digits, `_` or `-`, a letter first")
+        found += v.length(f'{field}["{key}"]', value, 0, 256)
+    return found
+
+
+# Snapshots
+
+
+def get_snapshot(request: snapshot_service.GetSnapshotRequest) -> Violations:
+    return v.name("name", request.name, SNAPSHOT)
+
+
+def list_snapshots(request: snapshot_service.ListSnapshotsRequest) -> Violations:
+    return (
+        v.name("parent", request.parent, ACCOUNT_REGION)
+        + v.page(request)
+        + v.name("filter.image", request.filter.image, IMAGE, parent=request.parent)
+        + _states("filter.states", request.filter.states)
+    )
+
+
+# Quotas
+
+
+def get_quota(request: quota_service.GetQuotaRequest) -> Violations:
+    return v.name("name", request.name, QUOTA)
+
+
+def list_quotas(request: quota_service.ListQuotasRequest) -> Violations:
+    return v.name("parent", request.parent, ACCOUNT_REGION) + v.page(request)
+
+
+def update_quota(request: quota_service.UpdateQuotaRequest) -> Violations:
+    found = v.within("quota.limit", request.quota.limit, 0, _MAX_LIMIT)
+    found += v.name("quota.name", request.quota.name, QUOTA) if request.quota.name else _missing("quota.name")
+    for path in request.update_mask.paths:
+        if path != "limit":
+            found += v.fail("update_mask", "must be `limit`, which is all that can be changed")
+    return found
+
+
+# What several have in common
+
+
+def _missing(field: str) -> Violations:
+    return v.fail(field, "is required")
+
+
+def _batch(parent: str, field: str, items: Collection[object]) -> Violations:
+    """The envelope of a batch. What is wrong with an item is that item's result."""
+    found = [] if parent == _ANY_PLACE else v.name("parent", parent, ACCOUNT_REGION)
+    return found + v.count(field, items, _MAX_BATCH)
+
+
+def _ids(field: str, ids: Collection[str]) -> Violations:
+    found = v.count(field, ids, _MAX_FILTER_IDS)
+    for index, id in enumerate(ids):
+        found += v.resource_id(f"{field}[{index}]", id) if id else _missing(f"{field}[{index}]")
+    return found
+
+
+def _states(field: str, states: Iterable[int]) -> Violations:
+    return [
+        violation
+        for index, state in enumerate(states)
+        if state == 0
+        for violation in v.fail(f"{field}[{index}]", "must be a state")
+    ]
