@@ -1,57 +1,73 @@
 """Batches: a malformed item is that item's result, and spoils no other."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
-from servicekit import behavior, regions
+from google.protobuf.message import Message
+
+from servicekit import rpc
 from servicekit import validation as v
-from servicekit.errors import FieldViolation, InvalidArgument, ServiceError
+from servicekit.errors import ServiceError
 from servicekit.names import Pattern
 from servicekit.validation import Violations
 
 ANY_PLACE = "accounts/-/regions/-"
 
-
 Item = TypeVar("Item")
+Request = TypeVar("Request", bound=Message)
 Result = TypeVar("Result")
 
 
-def apart(
-    items: Iterable[Item],
-    violations_of: Callable[[int, Item], Violations],
-    work: Callable[[list[Item]], Sequence[Result | ServiceError]],
-) -> list[Result | ServiceError]:
-    """Does the work for the well-formed items, all at once; others get InvalidArgument. A result for each item."""
-    violations = [(item, violations_of(index, item)) for index, item in enumerate(items)]
-    sound = [item for item, found in violations if not found]
-    results = iter(work(sound) if sound else ())
-    return [InvalidArgument(found) if found else next(results) for _, found in violations]
+@dataclass(frozen=True)
+class Batch:
+    """The envelope of a batch: the parent of all its items, and the regions that are served."""
 
+    parent: str
+    regions: frozenset[str]
 
-def create_violations(
-    request: Any,
-    index: int,
-    validator: Callable[[Any], Violations],
-    *,
-    parent: str,
-    served: Collection[str],
-) -> Violations:
-    """What is wrong with one request of a batch that creates, named as fields of the batch."""
-    found = behavior.violations(request, create=True) + regions.violations(request, served)
-    told = {violation.field for violation in found}
-    found += [violation for violation in validator(request) if violation.field not in told]
-    if request.parent and parent not in (ANY_PLACE, request.parent):
-        found += v.fail("parent", f"must be {parent}, as that of the batch")
-    return [FieldViolation(f"requests[{index}].{wrong.field}", wrong.description, wrong.reason) for wrong in found]
+    def create(
+        self,
+        requests: Iterable[Request],
+        validator: rpc.Validator[Request],
+        work: Callable[[list[Request]], Sequence[Result | ServiceError]],
+    ) -> list[Result | ServiceError]:
+        """Does the work for the requests that are well-formed, all at once. A result for each request."""
 
+        def violations(index: int, request: Request) -> Violations:
+            path = f"requests[{index}]."
+            found = rpc.violations(request, validator, regions=self.regions, create=True, path=path)
+            parent = getattr(request, "parent", "")
+            if parent and self.parent not in (ANY_PLACE, parent):
+                found += v.fail(f"{path}parent", f"must be {self.parent}, as that of the batch")
+            return found
 
-def name_violations(name: str, index: int, pattern: Pattern, *, parent: str, served: Collection[str]) -> Violations:
-    """What is wrong with one name of a batch that gets."""
-    field = f"names[{index}]"
-    if not name:
-        return v.fail(field, "is required")
-    below = "" if parent == ANY_PLACE else parent
-    return v.name(field, name, pattern, parent=below) or v.region_served(field, name, served)
+        return self._apart(requests, violations, work)
+
+    def get(
+        self, names: Iterable[str], pattern: Pattern, work: Callable[[list[str]], Sequence[Result | ServiceError]]
+    ) -> list[Result | ServiceError]:
+        """Does the work for the names that are well-formed, all at once. A result for each name."""
+        below = "" if self.parent == ANY_PLACE else self.parent
+
+        def violations(index: int, name: str) -> Violations:
+            field = f"names[{index}]"
+            if not name:
+                return v.fail(field, "is required")
+            return v.name(field, name, pattern, parent=below) or v.region_served(field, name, self.regions)
+
+        return self._apart(names, violations, work)
+
+    def _apart(
+        self,
+        items: Iterable[Item],
+        violations_of: Callable[[int, Item], Violations],
+        work: Callable[[list[Item]], Sequence[Result | ServiceError]],
+    ) -> list[Result | ServiceError]:
+        checked = [(item, violations_of(index, item)) for index, item in enumerate(items)]
+        sound = [item for item, found in checked if not found]
+        results = iter(work(sound) if sound else ())
+        return [rpc.invalid(found, self.regions) if found else next(results) for _, found in checked]
 
 
 def only(results: Sequence[Result | ServiceError]) -> Result:

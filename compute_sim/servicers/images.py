@@ -15,13 +15,12 @@ from compute_sim.commands.read import get_images, list_images
 from compute_sim.commands.resolve_image_requests import resolve_image_requests
 from compute_sim.dependencies import Dependencies
 from compute_sim.domain.images import Image
-from compute_sim.servicers import batches
+from compute_sim.servicers.batches import Batch, only
 from compute_sim.servicers.lists import page_of
 from servicekit.errors import NotFound, ServiceError
 from servicekit.names import IMAGE
 from servicekit.rpc import rpc
 from servicekit.status import to_status
-from servicekit.validation import Violations
 
 
 class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
@@ -31,36 +30,28 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
 
     @rpc(validation.create_image)
     def CreateImage(self, request: pb.CreateImageRequest, context: grpc.ServicerContext) -> ImageMessage:
-        image = batches.only(create_images(self._deps, [convert.new_image(request)]))
+        image = only(self._create([request]))
         return convert.image(image, self._deps.clocks.product.now())
 
-    @rpc(validation.batch_create_images)
+    @rpc(validation.batch_create_images, per_item="requests")
     def BatchCreateImages(
         self, request: pb.BatchCreateImagesRequest, context: grpc.ServicerContext
     ) -> pb.BatchCreateImagesResponse:
-        def violations(index: int, item: pb.CreateImageRequest) -> Violations:
-            return batches.create_violations(
-                item, index, validation.create_image, parent=request.parent, served=self.regions
-            )
-
-        def create(items: list[pb.CreateImageRequest]) -> Sequence[Image | ServiceError]:
-            return create_images(self._deps, [convert.new_image(item) for item in items])
-
-        return pb.BatchCreateImagesResponse(results=self._results(batches.apart(request.requests, violations, create)))
+        batch = Batch(request.parent, self.regions)
+        outcomes = batch.create(request.requests, validation.create_image, self._create)
+        return pb.BatchCreateImagesResponse(results=self._results(outcomes))
 
     @rpc(validation.get_image)
     def GetImage(self, request: pb.GetImageRequest, context: grpc.ServicerContext) -> ImageMessage:
-        image = batches.only(self._get([request.name]))
+        image = only(self._get([request.name]))
         return convert.image(image, self._deps.clocks.product.now())
 
-    @rpc(validation.batch_get_images)
+    @rpc(validation.batch_get_images, per_item="names")
     def BatchGetImages(
         self, request: pb.BatchGetImagesRequest, context: grpc.ServicerContext
     ) -> pb.BatchGetImagesResponse:
-        def violations(index: int, name: str) -> Violations:
-            return batches.name_violations(name, index, IMAGE, parent=request.parent, served=self.regions)
-
-        return pb.BatchGetImagesResponse(results=self._results(batches.apart(request.names, violations, self._get)))
+        outcomes = Batch(request.parent, self.regions).get(request.names, IMAGE, self._get)
+        return pb.BatchGetImagesResponse(results=self._results(outcomes))
 
     @rpc(validation.list_images)
     def ListImages(self, request: pb.ListImagesRequest, context: grpc.ServicerContext) -> pb.ListImagesResponse:
@@ -89,6 +80,9 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
                 for outcome in resolve_image_requests(self._deps, asked)
             ]
         )
+
+    def _create(self, requests: Sequence[pb.CreateImageRequest]) -> list[Image | ServiceError]:
+        return create_images(self._deps, [convert.new_image(request) for request in requests])
 
     def _get(self, names: Sequence[str]) -> list[Image | ServiceError]:
         keys = [convert.key(IMAGE, name) for name in names]

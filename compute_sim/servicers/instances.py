@@ -14,14 +14,13 @@ from compute_sim.commands.delete_instance import delete_instance
 from compute_sim.commands.read import get_instances, list_instances
 from compute_sim.dependencies import Dependencies
 from compute_sim.domain.instances import Instance
-from compute_sim.servicers import batches
+from compute_sim.servicers.batches import Batch, only
 from compute_sim.servicers.lists import page_of
 from servicekit.errors import NotFound, ServiceError
 from servicekit.idempotency import Idempotency
 from servicekit.names import INSTANCE
 from servicekit.rpc import rpc
 from servicekit.status import to_status
-from servicekit.validation import Violations
 
 
 class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
@@ -31,33 +30,26 @@ class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
 
     @rpc(validation.create_instance)
     def CreateInstance(self, request: pb.CreateInstanceRequest, context: grpc.ServicerContext) -> InstanceMessage:
-        return convert.instance(batches.only(self._create([request])))
+        return convert.instance(only(self._create([request])))
 
-    @rpc(validation.batch_create_instances)
+    @rpc(validation.batch_create_instances, per_item="requests")
     def BatchCreateInstances(
         self, request: pb.BatchCreateInstancesRequest, context: grpc.ServicerContext
     ) -> pb.BatchCreateInstancesResponse:
-        def violations(index: int, item: pb.CreateInstanceRequest) -> Violations:
-            return batches.create_violations(
-                item, index, validation.create_instance, parent=request.parent, served=self.regions
-            )
-
-        return pb.BatchCreateInstancesResponse(
-            results=_results(batches.apart(request.requests, violations, self._create))
-        )
+        batch = Batch(request.parent, self.regions)
+        outcomes = batch.create(request.requests, validation.create_instance, self._create)
+        return pb.BatchCreateInstancesResponse(results=_results(outcomes))
 
     @rpc(validation.get_instance)
     def GetInstance(self, request: pb.GetInstanceRequest, context: grpc.ServicerContext) -> InstanceMessage:
-        return convert.instance(batches.only(self._get([request.name])))
+        return convert.instance(only(self._get([request.name])))
 
-    @rpc(validation.batch_get_instances)
+    @rpc(validation.batch_get_instances, per_item="names")
     def BatchGetInstances(
         self, request: pb.BatchGetInstancesRequest, context: grpc.ServicerContext
     ) -> pb.BatchGetInstancesResponse:
-        def violations(index: int, name: str) -> Violations:
-            return batches.name_violations(name, index, INSTANCE, parent=request.parent, served=self.regions)
-
-        return pb.BatchGetInstancesResponse(results=_results(batches.apart(request.names, violations, self._get)))
+        outcomes = Batch(request.parent, self.regions).get(request.names, INSTANCE, self._get)
+        return pb.BatchGetInstancesResponse(results=_results(outcomes))
 
     @rpc(validation.list_instances)
     def ListInstances(
