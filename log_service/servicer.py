@@ -42,7 +42,7 @@ from log_service.domain.names import LogTopicName
 from servicekit.errors import InvalidArgument
 from servicekit.idempotency import Idempotency
 from servicekit.paging import next_token, parse_page
-from servicekit.rpc import rpc
+from servicekit.rpc import invalid, rpc, violations
 from servicekit.status import to_status
 
 
@@ -86,7 +86,7 @@ class LogServicer(log_service_pb2_grpc.LogServiceServicer):
     def GetLogTopic(self, request: GetLogTopicRequest, context: grpc.ServicerContext) -> LogTopic:
         return convert.log_topic(queries.get_log_topic(self._deps, convert.log_topic_name(request.name)))
 
-    @rpc(validation.batch_get_log_topics)
+    @rpc(validation.batch_get_log_topics, per_item="names")
     def BatchGetLogTopics(
         self, request: BatchGetLogTopicsRequest, context: grpc.ServicerContext
     ) -> BatchGetLogTopicsResponse:
@@ -96,7 +96,7 @@ class LogServicer(log_service_pb2_grpc.LogServiceServicer):
 
     def _wanted(self, field: str, name: str, request: BatchGetLogTopicsRequest) -> LogTopicName | InvalidArgument:
         found = validation.wanted_topic(field, name, request.parent, self.regions)
-        return InvalidArgument(found) if found else convert.log_topic_name(name)
+        return invalid(found, self.regions) if found else convert.log_topic_name(name)
 
     @rpc(validation.list_log_topics)
     def ListLogTopics(self, request: ListLogTopicsRequest, context: grpc.ServicerContext) -> ListLogTopicsResponse:
@@ -115,7 +115,7 @@ class LogServicer(log_service_pb2_grpc.LogServiceServicer):
         delete_log_topic(self._deps, convert.log_topic_name(request.name))
         return Empty()
 
-    @rpc(validation.write_log_entries, audit=False)
+    @rpc(validation.write_log_entries, audit=False, per_item="entries")
     def WriteLogEntries(
         self, request: WriteLogEntriesRequest, context: grpc.ServicerContext
     ) -> WriteLogEntriesResponse:
@@ -124,8 +124,8 @@ class LogServicer(log_service_pb2_grpc.LogServiceServicer):
         return WriteLogEntriesResponse(statuses=[_status(entry, missing) for entry in entries])
 
     def _new_entry(self, path: str, entry: LogEntry) -> NewEntry | InvalidArgument:
-        found = validation.entry(entry, path, self.regions)
-        return InvalidArgument(found) if found else convert.new_entry(entry)
+        found = violations(entry, validation.entry, regions=self.regions, create=True, path=path)
+        return invalid(found, self.regions) if found else convert.new_entry(entry)
 
     @rpc(validation.list_log_entries)
     def ListLogEntries(self, request: ListLogEntriesRequest, context: grpc.ServicerContext) -> ListLogEntriesResponse:

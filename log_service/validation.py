@@ -1,13 +1,11 @@
 """The shape of each request. What the contract's field behavior says is checked before, by `@rpc`."""
 
-import dataclasses
 import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from autoimage.log.v1 import log_pb2, log_service_pb2
 from log_service.domain.limits import RETENTION_DAYS
-from servicekit import behavior, regions
 from servicekit import validation as v
 from servicekit.errors import FieldViolation
 from servicekit.names import ACCOUNT_REGION, EXECUTION, IMAGE, INSTANCE, LOG_SET, LOG_TOPIC, POLICY, Pattern
@@ -93,15 +91,7 @@ def write_log_entries(request: log_service_pb2.WriteLogEntriesRequest) -> _Found
     return v.count("entries", request.entries, MAX_BATCH)
 
 
-def entry(entry: log_pb2.LogEntry, path: str, served: Collection[str]) -> _Found:
-    """One entry of a batch, of which `@rpc` checked nothing; `path` is its own (`entries[3].`)."""
-    found = behavior.violations(entry, create=True) + regions.violations(entry, served)
-    told = {violation.field for violation in found}
-    found += [violation for violation in _entry(entry) if violation.field not in told]
-    return [dataclasses.replace(violation, field=path + violation.field) for violation in found]
-
-
-def _entry(entry: log_pb2.LogEntry) -> _Found:
+def entry(entry: log_pb2.LogEntry) -> _Found:
     """All that an entry names belongs to the account and region of its topic."""
     topic = LOG_TOPIC.match(entry.log_topic)
     if topic is None:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from log_service.domain.logs import EntryFilter, NumberedEntry, StoredEntry
 from log_service.store import schema
+from servicekit.database import contains
 from servicekit.timestamps import from_micros, to_micros
 
 _E = schema.log_entries.c
@@ -75,4 +76,4 @@ def _conditions(chosen: EntryFilter) -> Iterable[sa.ColumnElement[bool]]:
         if value:
             yield column == value
     if chosen.text:
-        yield _E.folded_message.contains(chosen.text.casefold(), autoescape=True)
+        yield contains(_E.folded_message, chosen.text.casefold())

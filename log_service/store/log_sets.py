@@ -1,6 +1,5 @@
 """Rows of log sets, and how many there are in a place."""
 
-import contextlib
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +10,7 @@ from log_service.domain.limits import LOG_SETS_PER_PLACE
 from log_service.domain.logs import LogSet
 from log_service.domain.names import LogSetName, Place
 from log_service.store import schema
-from servicekit.database import constraint_name
+from servicekit.database import constraint_name, insert_missing
 from servicekit.timestamps import from_micros, to_micros
 
 _COLUMNS = (
@@ -51,7 +50,7 @@ def _taken(error: IntegrityError, log_set: LogSet) -> Exception:
 
 
 def _count_one_more(connection: sa.Connection, place: Place) -> None:
-    _make_row(connection, place)
+    insert_missing(connection, schema.places, [{**place._asdict(), "log_set_count": 0}])
     counted = connection.execute(
         sa.update(schema.places)
         .where(_at(place), schema.places.c.log_set_count < LOG_SETS_PER_PLACE)
@@ -59,14 +58,6 @@ def _count_one_more(connection: sa.Connection, place: Place) -> None:
     )
     if counted.rowcount == 0:
         raise LogSetLimit(place)
-
-
-def _make_row(connection: sa.Connection, place: Place) -> None:
-    """Unless it is there; in a savepoint, so that another writer who makes it at this moment does no harm."""
-    there = sa.select(schema.places.c.account).where(_at(place))
-    if connection.execute(there).one_or_none() is None:
-        with contextlib.suppress(IntegrityError), connection.begin_nested():
-            connection.execute(sa.insert(schema.places).values(**place._asdict(), log_set_count=0))
 
 
 def delete(connection: sa.Connection, name: LogSetName) -> None:
