@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from log_service.domain.logs import EntryFilter, NumberedEntry, StoredEntry
 from log_service.store import schema
-from servicekit.database import contains
+from servicekit.sql import contains
 from servicekit.timestamps import from_micros, to_micros
 
 _E = schema.log_entries.c

@@ -10,7 +10,8 @@ from log_service.domain.limits import LOG_SETS_PER_PLACE
 from log_service.domain.logs import LogSet
 from log_service.domain.names import LogSetName, Place
 from log_service.store import schema
-from servicekit.database import constraint_name, insert_missing
+from servicekit.database import constraint_name
+from servicekit.sql import insert_missing
 from servicekit.timestamps import from_micros, to_micros
 
 _COLUMNS = (
