@@ -11,7 +11,8 @@ from servicekit.errors import Unavailable
 from servicekit.pools import CountingPool, on_pool
 from servicekit.rpc import refuse
 
-_RETRY_AFTER = timedelta(milliseconds=500)
+_RETRY_OVERLOADED = timedelta(milliseconds=500)
+_RETRY_SHUTTING_DOWN = timedelta(seconds=1)
 
 
 class Admission(grpc.ServerInterceptor):
@@ -34,8 +35,17 @@ class Admission(grpc.ServerInterceptor):
             return continuation(call)
         return self._handler
 
+    def shut(self) -> None:
+        """From now on every call is refused: UNAVAILABLE, SHUTTING_DOWN, with RetryInfo."""
+        self._limit = 0
+
     def close(self) -> None:
         self._refusals.shutdown(wait=False)
 
     def _refuse(self, _request: object, context: grpc.ServicerContext) -> None:
-        refuse(context, Unavailable("OVERLOADED", f"{self._limit} calls are in progress", retry_after=_RETRY_AFTER))
+        if self._limit == 0:
+            error = Unavailable("SHUTTING_DOWN", "the service is shutting down", retry_after=_RETRY_SHUTTING_DOWN)
+        else:
+            message = f"{self._limit} calls are in progress"
+            error = Unavailable("OVERLOADED", message, retry_after=_RETRY_OVERLOADED)
+        refuse(context, error)

@@ -5,6 +5,7 @@ message type.
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,25 +26,27 @@ _Check = Callable[[Any, str, bool, _Found], None]
 """Looks at a message, or at one value of a field, with its path; the flag says whether a resource is being created."""
 
 
-def violations(message: Message, *, create: bool) -> list[FieldViolation]:
-    """What is wrong with the message by its contract, at any depth.
+def violations(message: Message, *, create: bool, path: str = "", items: str = "") -> list[FieldViolation]:
+    """What is wrong with the message by its contract, at any depth; the fields' names begin with `path`.
 
     That is every REQUIRED field that is unset and every OUTPUT_ONLY field that is set (when creating, IDENTIFIER too);
     every enum value that its enum lacks; every Timestamp and Duration out of range.
-    A REQUIRED number without presence must not be 0, and a REQUIRED bool without presence is never missing.
+    A REQUIRED number without presence must not be 0, and a REQUIRED bool without presence is never missing. Whether the
+    field `items` is there is looked at, what it holds is not.
     """
     found: _Found = []
-    for check in _checks(message.DESCRIPTOR):
-        check(message, "", create, found)
+    for check in _checks(message.DESCRIPTOR, items):
+        check(message, path, create, found)
     return found
 
 
 @functools.cache
-def _checks(descriptor: Descriptor) -> tuple[_Check, ...]:
-    return tuple(check for field in descriptor.fields for check in _field_checks(field))
+def _checks(descriptor: Descriptor, items: str = "") -> tuple[_Check, ...]:
+    checks = (_field_checks(field, look_inside=field.name != items) for field in descriptor.fields)
+    return tuple(itertools.chain.from_iterable(checks))
 
 
-def _field_checks(field: FieldDescriptor) -> list[_Check]:
+def _field_checks(field: FieldDescriptor, *, look_inside: bool) -> list[_Check]:
     behaviors = set(field.GetOptions().Extensions[_BEHAVIOR])
     is_set = _presence(field)
     if field_behavior_pb2.OUTPUT_ONLY in behaviors:
@@ -54,7 +57,7 @@ def _field_checks(field: FieldDescriptor) -> list[_Check]:
     if field_behavior_pb2.REQUIRED in behaviors and (field.has_presence or field.type != field.TYPE_BOOL):
         checks.append(_required(field.name, is_set))
     value_check = _value_check(field)
-    if value_check is not None:
+    if look_inside and value_check is not None:
         checks.append(_each(field, is_set, value_check))
     return checks
 

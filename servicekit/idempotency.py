@@ -1,7 +1,8 @@
 """A request id makes a mutation happen once: its answer is kept for 24 hours, in the command's own transaction."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from servicekit.database import Micros
 from servicekit.errors import DatabaseUnavailable, RequestIdReused
+from servicekit.sql import rows_in
 from servicekit.timestamps import to_micros
 
 KEPT = timedelta(hours=24)
@@ -59,25 +61,38 @@ def request_table(metadata: sa.MetaData, name: str = "requests") -> sa.Table:
     )
 
 
+Outcome = str | RequestIdReused | None
+"""What is remembered of a request: its response, that its id was used for another body, or nothing."""
+
+
 def remembered(connection: sa.Connection, table: sa.Table, asked: Idempotency, now: datetime) -> str | None:
     """The response to the same request within the last 24 hours (`now` is product time), or None.
 
     The id with another body raises RequestIdReused.
     """
-    if not asked.request_id:
-        return None
-    row = connection.execute(
-        sa.select(table.c.fingerprint, table.c.response).where(
-            table.c.scope == asked.scope,
-            table.c.request_id == asked.request_id,
-            table.c.expire_micros > to_micros(now),
-        )
-    ).one_or_none()
+    (outcome,) = remembered_many(connection, table, [asked], now)
+    if isinstance(outcome, RequestIdReused):
+        raise outcome
+    return outcome
+
+
+def remembered_many(
+    connection: sa.Connection, table: sa.Table, asked: Sequence[Idempotency], now: datetime
+) -> list[Outcome]:
+    """The same for up to 500 requests in one statement; an id with another body is an outcome here, not an error."""
+    keys = {_key(one) for one in asked if one.request_id}
+    if not keys:
+        return [None] * len(asked)
+    is_valid = table.c.expire_micros > to_micros(now)
+    rows = connection.execute(sa.select(table).where(_is_one_of(table, keys), is_valid))
+    found = {(row.scope, row.request_id): row for row in rows}
+    return [_outcome(one, found.get(_key(one))) for one in asked]
+
+
+def _outcome(asked: Idempotency, row: Any) -> Outcome:
     if row is None:
         return None
-    if row.fingerprint != asked.fingerprint:
-        raise RequestIdReused(asked.request_id)
-    return str(row.response)
+    return str(row.response) if row.fingerprint == asked.fingerprint else RequestIdReused(asked.request_id)
 
 
 def remember(connection: sa.Connection, table: sa.Table, asked: Idempotency, response: str, now: datetime) -> None:
@@ -86,27 +101,43 @@ def remember(connection: sa.Connection, table: sa.Table, asked: Idempotency, res
     Of two of the same request at the same moment the later one raises DatabaseUnavailable, and finds the answer when it
     comes again.
     """
-    if not asked.request_id:
-        return
-    row = {"scope": asked.scope, "request_id": asked.request_id}
-    is_expired_self = sa.and_(*(table.c[column] == value for column, value in row.items()))
-    connection.execute(sa.delete(table).where(is_expired_self, table.c.expire_micros <= to_micros(now)))
+    remember_many(connection, table, [(asked, response)], now)
+
+
+def remember_many(
+    connection: sa.Connection, table: sa.Table, answered: Iterable[tuple[Idempotency, str]], now: datetime
+) -> None:
+    """The same for up to 500 requests in two statements. Of the same id twice the first is kept."""
+    rows: dict[tuple[str, str], dict[str, object]] = {}
     expire = to_micros(now + KEPT)
+    for asked, response in answered:
+        if asked.request_id:
+            rows.setdefault(_key(asked), {**asdict(asked), "response": response, "expire_micros": expire})
+    if not rows:
+        return
+    is_expired = table.c.expire_micros <= to_micros(now)
+    connection.execute(sa.delete(table).where(_is_one_of(table, rows), is_expired))
     try:
-        connection.execute(
-            sa.insert(table).values(**row, fingerprint=asked.fingerprint, response=response, expire_micros=expire)
-        )
+        connection.execute(sa.insert(table), list(rows.values()))
     except IntegrityError as error:
         raise DatabaseUnavailable("DATABASE_LOCKED", "the same request is being served just now") from error
 
 
+def _key(asked: Idempotency) -> tuple[str, str]:
+    return asked.scope, asked.request_id
+
+
+def _is_one_of(table: sa.Table, keys: Iterable[tuple[str, str]]) -> rows_in:
+    return rows_in((table.c.scope, table.c.request_id), sorted(keys))
+
+
 def purge(connection: sa.Connection, table: sa.Table, now: datetime, limit: int = _PURGE_LIMIT) -> int:
     """Deletes at most `limit` expired rows, and says how many: as many as `limit` means that more may be left."""
-    key = sa.tuple_(table.c.scope, table.c.request_id)
     expired = (
         sa.select(table.c.scope, table.c.request_id)
         .where(table.c.expire_micros <= to_micros(now))
         .order_by(table.c.expire_micros)
         .limit(limit)
     )
+    key = sa.tuple_(table.c.scope, table.c.request_id)
     return connection.execute(sa.delete(table).where(key.in_(expired))).rowcount

@@ -14,6 +14,7 @@ from servicekit.errors import Unavailable
 
 _LOG = structlog.get_logger("servicekit.loop")
 _LOOK_SECONDS = 0.01
+_LOOK_AT_WALL_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.2
 _MAX_PAUSE_SECONDS = 30.0
 
@@ -97,12 +98,11 @@ class Loop:
                 return
 
     def _patience(self, wish: Wake) -> float:
-        watched = [
-            clock
-            for clock, moment in ((self._clocks.product, wish.product), (self._clocks.operating, wish.operating))
-            if moment is not None and not isinstance(clock, WallClock)
-        ]
-        return _LOOK_SECONDS if watched else self._idle_seconds
+        """How long to wait before the clocks are looked at again: a stepped one may step, the wall's may be set."""
+        wishes = ((self._clocks.product, wish.product), (self._clocks.operating, wish.operating))
+        watched = [clock for clock, moment in wishes if moment is not None]
+        stepped = any(not isinstance(clock, WallClock) for clock in watched)
+        return _LOOK_SECONDS if stepped else _LOOK_AT_WALL_SECONDS if watched else self._idle_seconds
 
 
 def pause_seconds(failures: int) -> float:

@@ -23,21 +23,32 @@ def region_of(name: str) -> str | None:
     return found[1] if found else None
 
 
-def violations(message: Message, served: Collection[str]) -> list[FieldViolation]:
-    """Each resource name in the message whose region is not served. `-` passes; malformed names are told elsewhere."""
-    found = []
-    for path, name in _names(message, ""):
-        region = region_of(name)
-        if region is not None and region != "-" and region not in served:
-            found.append(FieldViolation(path, f"region {region[:63]} is not served here", REASON))
+def violations(message: Message, served: Collection[str], *, path: str = "", items: str = "") -> list[FieldViolation]:
+    """Each resource name in the message whose region is not served; the fields' names begin with `path`.
+
+    `-` passes, and malformed names are told elsewhere. What the field `items` holds is not looked at.
+    """
+    found: list[FieldViolation] = []
+    for field, name in _names(message, path, items):
+        found += violation(field, name, served)
     return found
 
 
+def violation(field: str, name: str, served: Collection[str]) -> list[FieldViolation]:
+    """That the region of this name is not served, or nothing."""
+    region = region_of(name)
+    if region is None or region == "-" or region in served:
+        return []
+    return [FieldViolation(field, f"region {region[:63]} is not served here", REASON)]
+
+
 @functools.cache
-def _fields(descriptor: Descriptor) -> tuple[tuple[FieldDescriptor, bool], ...]:
+def _fields(descriptor: Descriptor, items: str) -> tuple[tuple[FieldDescriptor, bool], ...]:
     """The fields that hold resource names, and those whose messages may: with True, the field holds names itself."""
     chosen = []
     for field in descriptor.fields:
+        if field.name == items:
+            continue
         if field.type == field.TYPE_STRING:
             reference = field.GetOptions().HasExtension(_REFERENCE)
             if reference or field.name in ("name", "parent", "names"):
@@ -52,8 +63,8 @@ def _is_foreign(descriptor: Descriptor) -> bool:
     return descriptor.full_name.startswith("google.") or descriptor.GetOptions().map_entry
 
 
-def _names(message: Any, path: str) -> Iterator[tuple[str, str]]:
-    for field, holds_names in _fields(message.DESCRIPTOR):
+def _names(message: Any, path: str, items: str = "") -> Iterator[tuple[str, str]]:
+    for field, holds_names in _fields(message.DESCRIPTOR, items):
         for inner_path, value in _values(message, field, path + field.name):
             if holds_names:
                 yield inner_path, value

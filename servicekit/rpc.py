@@ -3,14 +3,16 @@
 import functools
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Any, NoReturn, TypeVar, cast
 
 import grpc
 import structlog
 from google.protobuf.message import Message
 
-from servicekit import behavior, calls, regions, status
+from servicekit import behavior, calls, status
+from servicekit import regions as region_rules
 from servicekit.errors import Code, FieldViolation, InternalError, InvalidArgument, ServiceError
 
 _LOG = structlog.get_logger("servicekit.rpc")
@@ -20,17 +22,21 @@ S = TypeVar("S")
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 Context = grpc.ServicerContext
+Validator = Callable[[Request], Iterable[FieldViolation]]
 
 
 def rpc(
-    validator: Callable[[Request], Iterable[FieldViolation]] | None = None, *, audit: bool | None = None
+    validator: Validator[Request] | None = None, *, audit: bool | None = None, per_item: str = ""
 ) -> Callable[[Callable[[S, Request, Context], Response]], Callable[[S, Request, Context], Response]]:
     """Makes a unary servicer method safe to serve; one without it cannot be registered.
 
     Before the method: the contract's field behavior, the regions in `self.regions`, and `validator`, all violations at
-    once. After it: a ServiceError goes out with its details, any other exception as INTERNAL with an id and never its
-    text. One `rpc` line is logged per failure and, unless `audit` says otherwise, per success of a method that is not a
-    Get, List or Preview.
+    once. A batch method that answers each item by itself names their field in `per_item`: then only whether it is empty
+    is looked at here, and the method looks at each item with `violations`.
+
+    After it: a ServiceError goes out with its details, any other exception as INTERNAL with an id and never its text.
+    One `rpc` line is logged per failure and, unless `audit` says otherwise, per success of a method that is not a Get,
+    List or Preview.
     """
 
     def decorate(method: Callable[[S, Request, Context], Response]) -> Callable[[S, Request, Context], Response]:
@@ -49,7 +55,7 @@ def rpc(
             ):
                 started = time.perf_counter()
                 try:
-                    _check(self, request, validator, create)
+                    _check(self, request, validator, create, per_item)
                     response = method(self, request, context)
                 except ServiceError as error:
                     failure = error
@@ -82,18 +88,43 @@ def refuse(context: Context, error: ServiceError) -> NoReturn:
     raise AssertionError("abort returned")
 
 
-def _check(
-    servicer: object, request: Request, validator: Callable[[Request], Iterable[FieldViolation]] | None, create: bool
-) -> None:
-    found = behavior.violations(request, create=create)
-    served = getattr(servicer, "regions", None)
-    if served is not None:
-        found += regions.violations(request, served)
+def violations(
+    message: Request,
+    validator: Validator[Request] | None,
+    *,
+    regions: Collection[str],
+    create: bool,
+    path: str = "",
+    per_item: str = "",
+) -> list[FieldViolation]:
+    """All that is wrong with a request, or with an item of a batch: `path` (`requests[3].`) begins each field's name.
+
+    `validator` names fields from the message on, and is not heard about fields of which something was told already.
+    """
+    found = behavior.violations(message, create=create, path=path, items=per_item)
+    found += region_rules.violations(message, regions, path=path, items=per_item)
     if validator is not None:
         told = {violation.field for violation in found}
-        found += [violation for violation in validator(request) if violation.field not in told]
+        own = [replace(violation, field=path + violation.field) for violation in validator(message)]
+        found += [violation for violation in own if violation.field not in told]
+    return found
+
+
+def invalid(found: Iterable[FieldViolation], regions: Collection[str]) -> InvalidArgument:
+    """The error for these violations; where the region is all that is wrong, it tells which are served."""
+    error = InvalidArgument(found)
+    if error.reason == region_rules.REASON:
+        error.metadata["regions"] = ",".join(sorted(regions))
+    return error
+
+
+def _check(
+    servicer: object, request: Request, validator: Validator[Request] | None, create: bool, per_item: str
+) -> None:
+    served: Collection[str] = servicer.regions  # type: ignore[attr-defined] # whoever lacks them cannot be registered
+    found = violations(request, validator, regions=served, create=create, per_item=per_item)
     if found:
-        raise InvalidArgument(found)
+        raise invalid(found, served)
 
 
 @functools.cache

@@ -82,15 +82,15 @@ class Server:
         _LOG.info("serving", address=f"{address.rpartition(':')[0]}:{port}")
         return port
 
-    def drain(self) -> threading.Event:
-        """Not ready, and new calls are refused; those in progress get bounded time. The event tells when all ended."""
+    def drain(self) -> None:
+        """Not ready any more, and new calls are refused with a word on when to come again. Returns at once."""
         self._health.drain()
-        done: threading.Event = self._server.stop(self._settings.drain_seconds)
-        return done
+        self._admission.shut()
 
     def close(self) -> None:
-        """Waits for the end of `drain`, and frees what the server holds."""
-        self.drain().wait()
+        """Gives the calls in progress `drain_seconds` to finish, and frees what the server holds."""
+        self.drain()
+        self._server.stop(self._settings.drain_seconds).wait()
         self._health.stop()
         self._admission.close()
         self._reflection_pool.shutdown(wait=False)
@@ -126,12 +126,11 @@ def run(service: Service) -> None:
             loop.start()
         stop.wait()
         _LOG.info("draining")
-        done = service.server.drain()
+        service.server.drain()
         for loop in service.loops:
             loop.ask_to_stop()
         for loop in service.loops:
             loop.stop()
-        done.wait()
         service.server.close()
         for close in service.closing:
             close()

@@ -96,7 +96,4 @@ def page(request: _Paged) -> Violations:
 
 def region_served(field: str, name: str, served: Collection[str]) -> Violations:
     """The region in a resource name is one of `served`. `@rpc` looks at every name of a request already."""
-    region = regions.region_of(name)
-    if region is None or region == "-" or region in served:
-        return []
-    return fail(field, f"region {region} is not served here", regions.REASON)
+    return regions.violation(field, name, served)

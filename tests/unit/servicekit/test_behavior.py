@@ -106,6 +106,17 @@ def test_a_duration_is_within_its_range_and_of_one_sign(seconds: int, nanos: int
     assert found == ([] if right else ["loan"])
 
 
+def test_items_that_are_looked_at_one_by_one_are_only_counted() -> None:
+    wrong = book(chapters=[Chapter()], authors=[])
+    assert _fields(wrong) == ["chapters[0].title", "authors"]
+    found = behavior.violations(wrong, create=True, items="chapters")
+    assert [violation.field for violation in found] == ["authors"]
+    found = behavior.violations(wrong, create=True, items="authors")
+    assert [violation.field for violation in found] == ["chapters[0].title", "authors"]
+    found = behavior.violations(wrong.chapters[0], create=True, path="chapters[0].")
+    assert [violation.field for violation in found] == ["chapters[0].title"]
+
+
 def test_a_message_without_declarations_has_only_what_it_requires() -> None:
     assert _fields(GetBookRequest()) == ["name"]
     assert _fields(GetBookRequest(name="-")) == []

@@ -7,7 +7,16 @@ import sqlalchemy as sa
 
 from servicekit.database import Database, new_metadata
 from servicekit.errors import DatabaseUnavailable, RequestIdReused
-from servicekit.idempotency import Idempotency, fingerprint, purge, remember, remembered, request_table
+from servicekit.idempotency import (
+    Idempotency,
+    fingerprint,
+    purge,
+    remember,
+    remember_many,
+    remembered,
+    remembered_many,
+    request_table,
+)
 from tests.support import START
 from tests.unit.servicekit.example import PARENT, book, create_request
 
@@ -68,6 +77,43 @@ def test_the_later_of_two_at_the_same_moment_is_to_come_again(connection: sa.Con
         remember(connection, requests, ASKED, "answer", START)
     assert caught.value.reason == "DATABASE_LOCKED"
     assert caught.value.retry_after is not None
+
+
+def test_many_requests_are_answered_in_their_order(connection: sa.Connection) -> None:
+    known = Idempotency("scope", ID, "body")
+    other_id = ID.replace("1", "2")
+    remember_many(connection, requests, [(known, "first"), (Idempotency("b", other_id, "x"), "second")], START)
+    asked = [
+        Idempotency("b", other_id, "x"),
+        Idempotency("scope", other_id, "x"),
+        Idempotency("scope", "", "x"),
+        Idempotency("scope", ID, "another"),
+        known,
+        known,
+    ]
+    outcomes = remembered_many(connection, requests, asked, START)
+    assert isinstance(outcomes.pop(3), RequestIdReused)
+    assert outcomes == ["second", None, None, "first", "first"]
+    assert remembered_many(connection, requests, asked, START + DAY) == [None] * 6
+    assert remembered_many(connection, requests, [], START) == []
+
+
+def test_many_are_kept_at_once_and_of_one_id_twice_the_first(connection: sa.Connection) -> None:
+    remember_many(connection, requests, [(ASKED, "old")], START)
+    now = START + DAY
+    bare = Idempotency("scope", "", "body")
+    remember_many(connection, requests, [(ASKED, "new"), (ASKED, "newer"), (bare, "nothing")], now)
+    assert remembered_many(connection, requests, [ASKED, bare], now) == ["new", None]
+    remember_many(connection, requests, [(bare, "nothing")], now)
+
+
+def test_a_batch_takes_a_constant_number_of_statements(connection: sa.Connection) -> None:
+    statements: list[str] = []
+    sa.event.listen(connection, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    batch = [Idempotency(str(number), ID, "body") for number in range(500)]
+    remember_many(connection, requests, [(one, "answer") for one in batch], START)
+    assert remembered_many(connection, requests, batch, START) == ["answer"] * 500
+    assert [statement.split()[0] for statement in statements] == ["DELETE", "INSERT", "SELECT"]
 
 
 def test_purging_is_bounded_and_takes_the_expired_only(connection: sa.Connection) -> None:

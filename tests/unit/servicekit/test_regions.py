@@ -22,6 +22,12 @@ def test_every_name_of_another_region_is_told_with_its_path_and_reason() -> None
     ]
 
 
+def test_items_that_are_looked_at_one_by_one_are_left_out() -> None:
+    request = book(shelves=[AWAY], shelf=AWAY)
+    found = regions.violations(request, SERVED, items="shelves", path="books[1].")
+    assert [violation.field for violation in found] == ["books[1].shelf"]
+
+
 @pytest.mark.parametrize(
     "name", ["", "-", "nonsense", "accounts/a/regions/-", "accounts/-/regions/-/books/b", "regions/x"]
 )

@@ -11,7 +11,7 @@ from structlog.typing import EventDict
 
 from servicekit import calls
 from servicekit.errors import Code, FieldViolation, InvalidArgument, NotFound, ResourceRef, Unavailable
-from servicekit.rpc import is_rpc, rpc
+from servicekit.rpc import is_rpc, rpc, violations
 from servicekit.server import check_servicer
 from tests.support import error_of, running_server
 from tests.unit.servicekit.example import (
@@ -20,6 +20,7 @@ from tests.unit.servicekit.example import (
     PARENT,
     SERVICE,
     Book,
+    Chapter,
     CreateBookRequest,
     GetBookRequest,
     ShelfServicer,
@@ -85,6 +86,25 @@ def test_a_region_not_served_is_the_reason_when_nothing_else_is_wrong() -> None:
     with running_server(registration(ShelfServicer())) as channel:
         error = error_of(ShelfStub(channel).CreateBook, create_request(parent="accounts/acme/regions/mars-1"))
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "REGION_NOT_SERVED")
+    assert error.metadata == {"regions": "cn-north-1"}
+
+
+def test_the_items_of_a_batch_are_left_to_the_method() -> None:
+    wrong = [FieldViolation("title", "told already"), FieldViolation("etag", "own")]
+
+    class Servicer(ShelfServicer):
+        @rpc(per_item="book")
+        def CreateBook(self, request: Any, context: grpc.ServicerContext) -> Any:
+            found = violations(request.book, lambda _: wrong, regions=self.regions, create=True, path="book.")
+            raise InvalidArgument(found)
+
+    book = Book(opening=Chapter(title="I"), copies=1, pages=1, authors=["A"], shelves=["accounts/a/regions/mars-1"])
+    with running_server(registration(Servicer())) as channel:
+        stub = ShelfStub(channel)
+        error = error_of(stub.CreateBook, create_request(book=book))
+        missing = error_of(stub.CreateBook, CreateBookRequest(parent=PARENT))
+    assert [violation.field for violation in error.violations] == ["book.title", "book.shelves[0]", "book.etag"]
+    assert [violation.field for violation in missing.violations] == ["book"]
 
 
 def test_an_identifier_is_refused_in_a_create_method_only() -> None:

@@ -1,0 +1,77 @@
+"""Pieces of SQL that are written differently on SQLite and PostgreSQL."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+
+def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts the rows that break no unique constraint, and leaves what is there alone. For counters at first use."""
+    if rows:
+        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        connection.execute(insert(table).on_conflict_do_nothing(), rows)
+
+
+class _Condition(FunctionElement[bool]):
+    """A truth as it is: SQLAlchemy would compare it to 1 on SQLite, and no index would be found."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+    def self_group(self, against: Any = None) -> Any:  # noqa: ARG002
+        return self
+
+
+class contains(_Condition):  # noqa: N801 - read like a function of SQL: where(contains(column, text))
+    """Whether the column has the text somewhere, each character as it is: LIKE has wildcards, and folds ASCII only."""
+
+    inherit_cache = True
+
+    def __init__(self, column: sa.ColumnElement[str], text: str) -> None:
+        super().__init__(column, sa.literal(text, sa.Text))
+
+
+@compiles(contains)
+def _strpos(element: contains, compiler: Any, **options: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **options)}) > 0"
+
+
+@compiles(contains, "sqlite")
+def _instr(element: contains, compiler: Any, **options: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **options)}) > 0"
+
+
+class rows_in(_Condition):  # noqa: N801
+    """Whether these columns together are one of `rows` (texts and whole numbers), found by an index on the columns.
+
+    `tuple_(…).in_(…)` means the same, but makes SQLite read the whole table.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, columns: Sequence[sa.ColumnElement[Any]], rows: Sequence[tuple[str | int, ...]]) -> None:
+        super().__init__(*columns, sa.literal(json.dumps(rows), sa.Text))
+
+
+@compiles(rows_in)
+def _from_jsonb(element: rows_in, compiler: Any, **options: Any) -> str:
+    *columns, rows = element.clauses
+    types = [compiler.dialect.type_compiler_instance.process(column.type) for column in columns]
+    values = ", ".join(f"CAST(value ->> {index} AS {type})" for index, type in enumerate(types))
+    names = ", ".join(compiler.process(column, **options) for column in columns)
+    source = f"jsonb_array_elements(CAST({compiler.process(rows, **options)} AS JSONB)) AS given(value)"
+    return f"({names}) IN (SELECT {values} FROM {source})"  # noqa: S608 - made of columns and a parameter
+
+
+@compiles(rows_in, "sqlite")
+def _from_json_each(element: rows_in, compiler: Any, **options: Any) -> str:
+    *columns, rows = element.clauses
+    values = ", ".join(f"json_extract(value, '$[{index}]')" for index in range(len(columns)))
+    names = ", ".join(compiler.process(column, **options) for column in columns)
+    source = f"json_each({compiler.process(rows, **options)})"
+    return f"({names}) IN (SELECT {values} FROM {source})"  # noqa: S608 - made of columns and a parameter
