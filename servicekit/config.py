@@ -11,7 +11,7 @@ from servicekit.logs import LEVELS
 from servicekit.names import is_id
 
 T = TypeVar("T")
-_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^:\[\]/\s]+):(?P<port>\d{1,5})")
+_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:]+\]|[^:\[\]/\s]+):(?P<port>[0-9]{1,5})")
 
 
 class ConfigError(Exception):
@@ -36,7 +36,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
     """A whole number, both ends allowed."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"-?\d{1,18}", text) or not low <= int(text) <= high:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not low <= int(text) <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(text)
 
@@ -140,7 +140,7 @@ def load(prefix: str, settings_class: type[S], environ: Mapping[str, str]) -> S:
     fields = {f"{prefix}_{field.name.upper()}": field for field in dataclasses.fields(settings_class)}  # type: ignore[arg-type]
     for variable in sorted(name for name in environ if name.startswith(f"{prefix}_")):
         if variable not in fields:
-            problems.append(f"{variable}: there is no such setting{_hint(variable, fields)}")
+            problems.append(f"{variable}: there is no such setting{_hint(prefix, variable, fields)}")
             continue
         field = fields[variable]
         try:
@@ -153,8 +153,9 @@ def load(prefix: str, settings_class: type[S], environ: Mapping[str, str]) -> S:
     return settings_class(**values)
 
 
-def _hint(variable: str, known: Mapping[str, object]) -> str:
+def _hint(prefix: str, variable: str, known: Mapping[str, object]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - needed for a mistake only
 
-    near = get_close_matches(variable, known, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+    settings = [name.removeprefix(f"{prefix}_") for name in known]
+    near = get_close_matches(variable.removeprefix(f"{prefix}_"), settings, n=1)
+    return f"; did you mean {prefix}_{near[0]}?" if near else f"; there are {', '.join(known)}"

@@ -58,6 +58,12 @@ def _fields(descriptor: Descriptor, items: str) -> tuple[tuple[FieldDescriptor, 
     return tuple(chosen)
 
 
+def name_fields(descriptor: Descriptor) -> list[str]:
+    """The fields of the message itself that hold one resource name: what it is about first."""
+    found = [field.name for field, holds_names in _fields(descriptor, "") if holds_names and not field.is_repeated]
+    return sorted(found, key=lambda name: ("name", "parent", name).index(name))
+
+
 def _is_foreign(descriptor: Descriptor) -> bool:
     """Well-known types and the entries of maps hold no names."""
     return descriptor.full_name.startswith("google.") or descriptor.GetOptions().map_entry

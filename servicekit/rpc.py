@@ -136,12 +136,12 @@ def _full_name(servicer: type, method: str) -> str:
 
 
 def _resource(message: Any) -> str:
-    """The name that a message is about: its own, else its parent's, else none."""
-    fields = message.DESCRIPTOR.fields_by_name
-    for field in ("name", "parent"):
-        if field in fields and (value := getattr(message, field)):
-            return str(value)[:500]
-    return ""
+    """The name that a message is about: its own, else its parent's, else the first it holds, else none."""
+    names = (getattr(message, field) for field in _name_fields(message.DESCRIPTOR))
+    return next((name[:500] for name in names if name), "")
+
+
+_name_fields = functools.cache(region_rules.name_fields)
 
 
 def _account(request: Message) -> str:
