@@ -1,0 +1,1 @@
+"""Runs the four services together, fills them from a file, and shows them at work."""
