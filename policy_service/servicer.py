@@ -111,7 +111,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         run = execute_policy(self._deps, convert.policy_key(request.name), Idempotency.of(request))
         return ExecutePolicyResponse(run_id=run.run_id, trigger_time=to_proto(run.trigger_time))
 
-    @rpc(validation.associate_instances)
+    @rpc(validation.associate_instances, per_item="instances")
     def AssociateInstances(
         self, request: AssociateInstancesRequest, context: grpc.ServicerContext
     ) -> AssociateInstancesResponse:
@@ -126,7 +126,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             ]
         )
 
-    @rpc(validation.disassociate_instances)
+    @rpc(validation.disassociate_instances, per_item="instances")
     def DisassociateInstances(
         self, request: DisassociateInstancesRequest, context: grpc.ServicerContext
     ) -> DisassociateInstancesResponse:

@@ -11,7 +11,7 @@ from policy_service.domain.association import Association
 from policy_service.domain.policy import Place, PolicyKey
 from policy_service.domain.triggers import TriggeredAssociation
 from policy_service.store import policies
-from policy_service.store.chunks import chunks
+from policy_service.store.among import among
 from policy_service.store.schema import associations as table
 from policy_service.store.schema import metadata
 from policy_service.store.schema import policies as policy_table
@@ -42,8 +42,7 @@ def link(connection: sa.Connection, added: Collection[Association]) -> None:
 
 def unlink(connection: sa.Connection, removed: Collection[Association]) -> None:
     """Removes associations that exist, and counts them at their policies, which are locked."""
-    for chunk in chunks([association.uid for association in removed]):
-        connection.execute(sa.delete(table).where(_c.uid.in_(chunk)))
+    connection.execute(sa.delete(table).where(among(_c.uid, [association.uid for association in removed])))
     counted = Counter(association.policy_uid for association in removed)
     policies.add_instances(connection, {uid: -count for uid, count in counted.items()})
 
@@ -55,41 +54,33 @@ def unlink_all(connection: sa.Connection, policy_uid: str) -> None:
 
 def of_instances(connection: sa.Connection, place: Place, instance_ids: Collection[str]) -> dict[str, Association]:
     """The associations of these instances, by the instance's id; those without any are left out."""
-    found: dict[str, Association] = {}
-    for chunk in chunks(instance_ids):
-        query = _WITH_POLICY.where(_c.account == place.account, _c.region == place.region, _c.instance_id.in_(chunk))
-        found.update({row.instance_id: _association(row) for row in connection.execute(query)})
-    return found
+    query = _WITH_POLICY.where(
+        _c.account == place.account, _c.region == place.region, among(_c.instance_id, instance_ids)
+    )
+    return {row.instance_id: _association(row) for row in connection.execute(query)}
 
 
 def by_uid(connection: sa.Connection, uids: Collection[str]) -> dict[str, Association]:
     """Those of the associations that exist, by uid."""
-    found: dict[str, Association] = {}
-    for chunk in chunks(uids):
-        found.update({row.uid: _association(row) for row in connection.execute(_WITH_POLICY.where(_c.uid.in_(chunk)))})
-    return found
+    return {row.uid: _association(row) for row in connection.execute(_WITH_POLICY.where(among(_c.uid, uids)))}
 
 
 def policies_of(connection: sa.Connection, uids: Collection[str]) -> dict[str, str]:
     """The policy's uid of each of the associations that exist, by uid."""
-    found: dict[str, str] = {}
-    for chunk in chunks(uids):
-        rows = connection.execute(sa.select(_c.uid, _c.policy_uid).where(_c.uid.in_(chunk)))
-        found.update({row.uid: row.policy_uid for row in rows})
-    return found
+    rows = connection.execute(sa.select(_c.uid, _c.policy_uid).where(among(_c.uid, uids)))
+    return {row.uid: row.policy_uid for row in rows}
 
 
 def of_policies(connection: sa.Connection, policy_uids: Collection[str]) -> dict[str, list[TriggeredAssociation]]:
     """What triggers of these policies carry: their associations, in the order of the instances' ids."""
     found: dict[str, list[TriggeredAssociation]] = {uid: [] for uid in policy_uids}
-    for chunk in chunks(policy_uids):
-        rows = connection.execute(
-            sa.select(_c.policy_uid, _c.uid, _c.instance_id)
-            .where(_c.policy_uid.in_(chunk))
-            .order_by(_c.policy_uid, _c.instance_id)
-        )
-        for policy_uid, uid, instance_id in rows:
-            found[policy_uid].append(TriggeredAssociation(uid, instance_id))
+    rows = connection.execute(
+        sa.select(_c.policy_uid, _c.uid, _c.instance_id)
+        .where(among(_c.policy_uid, policy_uids))
+        .order_by(_c.policy_uid, _c.instance_id)
+    )
+    for policy_uid, uid, instance_id in rows:
+        found[policy_uid].append(TriggeredAssociation(uid, instance_id))
     return found
 
 

@@ -11,12 +11,13 @@ from policy_service.domain.errors import PolicyNotFound
 from policy_service.domain.policy import Logging, Place, Policy, PolicyFilter, PolicyKey, PolicySpec
 from policy_service.domain.schedule import Interval, Schedule, Unit
 from policy_service.domain.triggers import Candidate
-from policy_service.store.chunks import chunks
+from policy_service.store.among import among
 from policy_service.store.schema import associations, metadata
 from policy_service.store.schema import policies as table
 from servicekit.database import constraint_name
 from servicekit.errors import AlreadyExists
 from servicekit.paging import Page
+from servicekit.sql import contains
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 
 _c = table.c
@@ -48,16 +49,13 @@ def get_by_uid(connection: sa.Connection, uid: str) -> Policy | None:
 
 def lock(connection: sa.Connection, uids: Collection[str]) -> dict[str, Policy]:
     """The policies of these that exist, by uid; nobody else changes them until the transaction ends."""
-    found = {}
-    for chunk in chunks(uids):
-        query = sa.select(table).where(_c.uid.in_(chunk)).order_by(_c.uid).with_for_update()
-        found.update({row.uid: _policy(row) for row in connection.execute(query)})
-    return found
+    query = sa.select(table).where(among(_c.uid, uids)).order_by(_c.uid).with_for_update()
+    return {row.uid: _policy(row) for row in connection.execute(query)}
 
 
 def existing(connection: sa.Connection, uids: Collection[str]) -> set[str]:
     """Those of the uids that are policies."""
-    return {uid for chunk in chunks(uids) for uid in connection.scalars(sa.select(_c.uid).where(_c.uid.in_(chunk)))}
+    return set(connection.scalars(sa.select(_c.uid).where(among(_c.uid, uids))))
 
 
 def page(connection: sa.Connection, place: Place, filter: PolicyFilter, page: Page) -> list[Policy]:
@@ -70,11 +68,11 @@ def page(connection: sa.Connection, place: Place, filter: PolicyFilter, page: Pa
 
 def _conditions(filter: PolicyFilter) -> Iterable[sa.ColumnElement[bool]]:
     if filter.policy_ids:
-        yield _c.policy_id.in_(filter.policy_ids)
+        yield among(_c.policy_id, filter.policy_ids)
     if filter.enabled is not None:
         yield _c.next_execution_micros.is_not(None) if filter.enabled else _c.next_execution_micros.is_(None)
     if filter.display_name:
-        yield _c.display_name_folded.contains(filter.display_name.casefold(), autoescape=True)
+        yield contains(_c.display_name_folded, filter.display_name.casefold())
     if filter.instance_id:
         of_instance = sa.select(associations.c.policy_uid).where(
             associations.c.account == _c.account,
@@ -131,16 +129,13 @@ def due(connection: sa.Connection, now: datetime, limit: int) -> list[Candidate]
 
 def lock_due(connection: sa.Connection, uids: Collection[str], now: datetime) -> list[Policy]:
     """Those of the policies that are still due, but for those that somebody is just changing: they come next time."""
-    found = []
-    for chunk in chunks(uids):
-        query = (
-            sa.select(table)
-            .where(_c.uid.in_(chunk), _c.next_execution_micros <= to_micros(now))
-            .order_by(_c.uid)
-            .with_for_update(skip_locked=True)
-        )
-        found += [_policy(row) for row in connection.execute(query)]
-    return found
+    query = (
+        sa.select(table)
+        .where(among(_c.uid, uids), _c.next_execution_micros <= to_micros(now))
+        .order_by(_c.uid)
+        .with_for_update(skip_locked=True)
+    )
+    return [_policy(row) for row in connection.execute(query)]
 
 
 def update_triggered(connection: sa.Connection, moved_on: Collection[Policy]) -> None:

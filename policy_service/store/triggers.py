@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from policy_service.domain.policy import PolicyKey
 from policy_service.domain.schedule import Points
 from policy_service.domain.triggers import Kind, Missed, MissedReason, Trigger, TriggeredAssociation
-from policy_service.store.chunks import chunks
+from policy_service.store.among import among
 from policy_service.store.schema import triggers as table
 from servicekit.timestamps import from_micros, to_micros
 
@@ -51,18 +51,17 @@ def lock_leasable(connection: sa.Connection, now: datetime, limit: int) -> list[
 
 def lease(connection: sa.Connection, uids: Collection[str], expire: datetime) -> None:
     """Leases triggers, which the caller has locked, until `expire` in operating time."""
-    for chunk in chunks(uids):
-        connection.execute(
-            sa.update(table)
-            .where(_c.uid.in_(chunk))
-            .values(lease_expire_micros=to_micros(expire), lease_count=_c.lease_count + 1)
-        )
+    connection.execute(
+        sa.update(table)
+        .where(among(_c.uid, uids))
+        .values(lease_expire_micros=to_micros(expire), lease_count=_c.lease_count + 1)
+    )
 
 
 def get(connection: sa.Connection, uids: Collection[str]) -> list[Trigger]:
     """Those of the triggers that exist, oldest scheduled time first."""
-    rows = [row for chunk in chunks(uids) for row in connection.execute(sa.select(table).where(_c.uid.in_(chunk)))]
-    return [_trigger(row) for row in sorted(rows, key=lambda row: (row.scheduled_micros, row.uid))]
+    query = sa.select(table).where(among(_c.uid, uids)).order_by(_c.scheduled_micros, _c.uid)
+    return [_trigger(row) for row in connection.execute(query)]
 
 
 def replace(connection: sa.Connection, trigger: Trigger) -> None:
@@ -74,9 +73,8 @@ def replace(connection: sa.Connection, trigger: Trigger) -> None:
 
 def delete(connection: sa.Connection, uids: Collection[str]) -> None:
     """Passes over those that do not exist. Locks in key order: two callers with the same triggers do not deadlock."""
-    for chunk in chunks(uids):
-        connection.execute(sa.select(_c.uid).where(_c.uid.in_(chunk)).order_by(_c.uid).with_for_update())
-        connection.execute(sa.delete(table).where(_c.uid.in_(chunk)))
+    connection.execute(sa.select(_c.uid).where(among(_c.uid, uids)).order_by(_c.uid).with_for_update())
+    connection.execute(sa.delete(table).where(among(_c.uid, uids)))
 
 
 def run_now_pending(connection: sa.Connection, policy_uid: str) -> bool:

@@ -1,0 +1,249 @@
+"""A real policy service in this process, beside fakes of the services that it asks."""
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+
+from autoimage.compute.v1 import instance_service_pb2_grpc
+from autoimage.compute.v1.compute_pb2 import Instance, InstanceDisk
+from autoimage.compute.v1.instance_service_pb2 import (
+    BatchGetInstancesRequest,
+    BatchGetInstancesResponse,
+    InstanceResult,
+)
+from autoimage.log.v1 import log_service_pb2_grpc
+from autoimage.log.v1.log_pb2 import LogTopic
+from autoimage.log.v1.log_service_pb2 import GetLogTopicRequest
+from autoimage.policy.v1.policy_pb2 import Association, Interval, Policy, Schedule
+from autoimage.policy.v1.policy_service_pb2 import (
+    AssociateInstanceResult,
+    AssociateInstancesRequest,
+    CreatePolicyRequest,
+    DeletePolicyRequest,
+    DisablePolicyRequest,
+    DisassociateInstanceResult,
+    DisassociateInstancesRequest,
+    EnablePolicyRequest,
+    ExecutePolicyRequest,
+    ExecutePolicyResponse,
+    GetPolicyRequest,
+    ListAssociationsRequest,
+)
+from autoimage.policy.v1.policy_service_pb2_grpc import PolicyServiceStub
+from autoimage.policy.v1.trigger_service_pb2 import (
+    AckTriggersRequest,
+    LeaseTriggersRequest,
+    LeaseTriggersResponse,
+    Trigger,
+)
+from autoimage.policy.v1.trigger_service_pb2_grpc import TriggerServiceStub
+from policy_service.clients import Compute, Logs
+from policy_service.dependencies import Dependencies
+from policy_service.domain.ledger import LedgerEntry
+from policy_service.main import registrations
+from policy_service.store import ledger
+from servicekit.client import Client
+from servicekit.errors import NotFound, ServiceError
+from servicekit.ids import Ids
+from servicekit.rpc import refuse
+from servicekit.status import to_status
+from servicekit.timestamps import to_proto
+from tests.support import START, ManualClocks, clocks, database, running_server
+
+PLACE = "accounts/acme/regions/cn-north-1"
+POLICY = f"{PLACE}/policies/nightly"
+TOPIC = f"{PLACE}/logSets/backups/logTopics/executions"
+REGIONS = frozenset({"cn-north-1", "cn-south-1"})
+FIRST = START + timedelta(hours=1)
+"""The first point of a policy that a test creates without saying when."""
+LEASE = timedelta(seconds=30)
+
+CLOUD = InstanceDisk.KIND_CLOUD
+LOCAL = InstanceDisk.KIND_LOCAL
+
+
+def instance_name(instance_id: str, place: str = PLACE) -> str:
+    return f"{place}/instances/{instance_id}"
+
+
+@dataclass
+class FakeCompute(instance_service_pb2_grpc.InstanceServiceServicer):
+    """Compute with the instances and errors that a test wishes for."""
+
+    instances: dict[str, Instance] = field(default_factory=dict)
+    item_errors: dict[str, ServiceError] = field(default_factory=dict)
+    error: ServiceError | None = None
+    requests: list[BatchGetInstancesRequest] = field(default_factory=list)
+
+    def add(self, *names: str, system_disk: InstanceDisk.Kind.ValueType | None = CLOUD) -> None:
+        """With a data disk each, of the other kind, that must not be taken for the system disk."""
+        for name in names:
+            disks = [InstanceDisk(device_name="vdb", kind=LOCAL if system_disk == CLOUD else CLOUD)]
+            if system_disk is not None:
+                disks.append(InstanceDisk(device_name="vda", kind=system_disk))
+            self.instances[name] = Instance(name=name, disks=disks)
+
+    def BatchGetInstances(
+        self, request: BatchGetInstancesRequest, context: grpc.ServicerContext
+    ) -> BatchGetInstancesResponse:
+        self.requests.append(request)
+        if self.error is not None:
+            refuse(context, self.error)
+        return BatchGetInstancesResponse(results=[self._result(name) for name in request.names])
+
+    def _result(self, name: str) -> InstanceResult:
+        error = self.item_errors.get(name)
+        if error is None and name in self.instances:
+            return InstanceResult(instance=self.instances[name])
+        return InstanceResult(error=to_status(error or NotFound("instance", name)))
+
+
+@dataclass
+class FakeLogs(log_service_pb2_grpc.LogServiceServicer):
+    """A log service with the topics and errors that a test wishes for."""
+
+    topics: dict[str, LogTopic] = field(default_factory=dict)
+    error: ServiceError | None = None
+
+    def add(
+        self,
+        name: str = TOPIC,
+        source: LogTopic.Source.ValueType = LogTopic.SOURCE_CLOUD_PRODUCT,
+        product: LogTopic.Product.ValueType = LogTopic.PRODUCT_AUTOMATIC_TASK_POLICY,
+        log_type: LogTopic.LogType.ValueType = LogTopic.LOG_TYPE_AUTOMATIC_IMAGE_POLICY_EXECUTION,
+    ) -> None:
+        """A topic that suits policies unless told otherwise."""
+        self.topics[name] = LogTopic(name=name, source=source, product=product, log_type=log_type)
+
+    def GetLogTopic(self, request: GetLogTopicRequest, context: grpc.ServicerContext) -> LogTopic:
+        if self.error is not None:
+            refuse(context, self.error)
+        if request.name not in self.topics:
+            refuse(context, NotFound("log topic", request.name))
+        return self.topics[request.name]
+
+
+@dataclass(frozen=True)
+class PolicyService:
+    """The service's stubs, what it runs on, and its neighbours."""
+
+    policies: PolicyServiceStub
+    triggers: TriggerServiceStub
+    deps: Dependencies
+    time: ManualClocks
+    compute: FakeCompute
+    logs: FakeLogs
+
+    def create(self, policy_id: str = "nightly", parent: str = PLACE, **fields: object) -> Policy:
+        return self.policies.CreatePolicy(
+            CreatePolicyRequest(parent=parent, policy_id=policy_id, policy=policy(**fields))
+        )
+
+    def get(self, policy_id: str = "nightly") -> Policy:
+        return self.policies.GetPolicy(GetPolicyRequest(name=policy_name(policy_id)))
+
+    def enable(self, policy_id: str = "nightly", etag: str = "") -> Policy:
+        return self.policies.EnablePolicy(EnablePolicyRequest(name=policy_name(policy_id), etag=etag))
+
+    def disable(self, policy_id: str = "nightly", etag: str = "") -> Policy:
+        return self.policies.DisablePolicy(DisablePolicyRequest(name=policy_name(policy_id), etag=etag))
+
+    def delete(self, policy_id: str = "nightly", etag: str = "") -> None:
+        self.policies.DeletePolicy(DeletePolicyRequest(name=policy_name(policy_id), etag=etag))
+
+    def execute(self, policy_id: str = "nightly", request_id: str = "") -> ExecutePolicyResponse:
+        return self.policies.ExecutePolicy(ExecutePolicyRequest(name=policy_name(policy_id), request_id=request_id))
+
+    def associate(self, *instances: str, policy_id: str = "nightly") -> list[AssociateInstanceResult]:
+        """By full names."""
+        request = AssociateInstancesRequest(policy=policy_name(policy_id), instances=instances)
+        return list(self.policies.AssociateInstances(request).results)
+
+    def disassociate(self, *instances: str, policy_id: str = "nightly") -> list[DisassociateInstanceResult]:
+        """By full names."""
+        request = DisassociateInstancesRequest(policy=policy_name(policy_id), instances=instances)
+        return list(self.policies.DisassociateInstances(request).results)
+
+    def link(self, *instance_ids: str, policy_id: str = "nightly") -> list[Association]:
+        """Instances that compute has, too."""
+        names = [instance_name(instance_id) for instance_id in instance_ids]
+        self.compute.add(*names)
+        return [result.association for result in self.associate(*names, policy_id=policy_id)]
+
+    def linked(self, policy_id: str = "nightly") -> list[str]:
+        """The ids of the policy's instances, which are 100 at most; their number agrees with the policy's."""
+        request = ListAssociationsRequest(parent=policy_name(policy_id), page_size=100)
+        found = [each.instance.rpartition("/")[2] for each in self.policies.ListAssociations(request).associations]
+        assert self.get(policy_id).instance_count == len(found)
+        return found
+
+    def lease(self, max_instances: int = 0) -> LeaseTriggersResponse:
+        return self.triggers.LeaseTriggers(LeaseTriggersRequest(scheduler="test", max_instances=max_instances))
+
+    def ack(self, *triggers: Trigger) -> None:
+        self.triggers.AckTriggers(AckTriggersRequest(trigger_uids=[trigger.uid for trigger in triggers]))
+
+    def ledger(self, policy_uid: str) -> list[LedgerEntry]:
+        with self.deps.database.read() as connection:
+            return ledger.of_policy(connection, policy_uid)
+
+
+def policy_name(policy_id: str, place: str = PLACE) -> str:
+    return f"{place}/policies/{policy_id}"
+
+
+def policy(**fields: object) -> Policy:
+    """A policy that triggers first in an hour, then daily."""
+    defaults = {"display_name": "nightly", "schedule": schedule()}
+    return Policy(**{**defaults, **fields})  # type: ignore[arg-type]
+
+
+def schedule(
+    start: timedelta = FIRST - START, count: int = 1, unit: Interval.Unit.ValueType = Interval.UNIT_DAY
+) -> Schedule:
+    """One that starts so long after START."""
+    return Schedule(start_time=to_proto(START + start), interval=Interval(count=count, unit=unit))
+
+
+@contextmanager
+def running_policy_service(folder: Path) -> Iterator[PolicyService]:
+    """Empty, with its database in the folder and clocks that stand still at START."""
+    compute, logs = FakeCompute(), FakeLogs()  # type: ignore[abstract]  # what they lack is not called
+    with _peers(compute, logs) as address:
+        peers = Client(address)
+        time = clocks()
+        own = database(folder, "policy_service")
+        deps = Dependencies(
+            database=own,
+            clocks=time,
+            ids=Ids(random.Random(7)),
+            compute=Compute(peers),
+            logs=Logs(peers),
+            trigger_lease=LEASE,
+            sweep_interval=timedelta(days=1),
+        )
+        with running_server(*registrations(deps, REGIONS)) as channel:
+            yield PolicyService(PolicyServiceStub(channel), TriggerServiceStub(channel), deps, time, compute, logs)
+        peers.close()
+        own.dispose()
+
+
+@contextmanager
+def _peers(compute: FakeCompute, logs: FakeLogs) -> Iterator[str]:
+    """The address where both fakes are served."""
+    with ThreadPoolExecutor(2) as pool:
+        server = grpc.server(pool)
+        instance_service_pb2_grpc.add_InstanceServiceServicer_to_server(compute, server)
+        log_service_pb2_grpc.add_LogServiceServicer_to_server(logs, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.stop(None).wait()
