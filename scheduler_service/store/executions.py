@@ -109,7 +109,8 @@ def close(connection: sa.Connection, closed: Iterable[Execution]) -> None:
         {"key": execution.uid, "final": execution.state.value, "ended": to_micros_or_none(execution.end_time)}
         for execution in closed
     ]
-    connection.execute(statement, rows)
+    if rows:
+        connection.execute(statement, rows)
 
 
 def count_running(connection: sa.Connection) -> int:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from scheduler_service.domain.tasks import LeftOut, Phase, Task, TaskState
 from scheduler_service.store.executions import chunks
-from scheduler_service.store.schema import image_tasks
+from scheduler_service.store.schema import executions, image_tasks
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 
 _COLUMNS = list(image_tasks.columns)
@@ -145,8 +145,12 @@ def count_open(connection: sa.Connection) -> dict[TaskState, int]:
 
 
 def oldest_pending(connection: sa.Connection) -> datetime | None:
-    """The oldest moment of triggering of a task that waits for its build to be accepted."""
-    query = sa.select(sa.func.min(image_tasks.c.trigger_time)).where(image_tasks.c.phase == Phase.SEND.value)
+    """The oldest scheduled time of a task that waits for its build to be accepted."""
+    query = (
+        sa.select(sa.func.min(executions.c.scheduled_time))
+        .join(image_tasks, image_tasks.c.execution_uid == executions.c.uid)
+        .where(image_tasks.c.phase == Phase.SEND.value)
+    )
     return from_micros_or_none(connection.execute(query).scalar())
 
 

@@ -1,0 +1,333 @@
+"""A small world for the scheduler: its own database, clocks moved by hand, and stand-ins for the other services.
+
+Steps run one after the other, in a fixed order, until none has anything to do: whatever happens, happens again.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from scheduler_service.dependencies import Dependencies
+from scheduler_service.domain.executions import (
+    Execution,
+    ExecutionState,
+    Kind,
+    Missed,
+    Trigger,
+    TriggeredInstance,
+    closing_state,
+)
+from scheduler_service.domain.log_entries import Entry
+from scheduler_service.domain.tasks import Phase, Task, TaskState
+from scheduler_service.steps.deliver import deliver
+from scheduler_service.steps.follow import follow
+from scheduler_service.steps.resolve import resolve
+from scheduler_service.steps.send import send
+from scheduler_service.steps.take_up import take_up
+from scheduler_service.store import executions as execution_store
+from scheduler_service.store import outbox
+from scheduler_service.store import tasks as task_store
+from scheduler_service.store.schema import executions as executions_table
+from servicekit.database import Database
+from servicekit.errors import Unavailable
+from servicekit.loop import Wake
+from tests.support.clocks import clocks
+from tests.support.databases import database
+from tests.support.scheduler_fakes import FakeCompute, FakeLogs, FakePolicies, Faults
+from tests.support.scheduler_values import TOPIC, association, instance_name, uid
+
+TASK_LEASE = timedelta(seconds=30)
+STEPS: tuple[Callable[[Dependencies], Wake], ...] = (take_up, send, follow, resolve, deliver)
+_ROUNDS = 200
+
+
+class FixedRandom(random.Random):
+    """Always draws the same share of what is possible."""
+
+    share = 0.5
+
+    def random(self) -> float:
+        return self.share
+
+
+class World:
+    """What a test needs to see the main job at work; `check` says whether all the promises were kept so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self.time = clocks()
+        self.faults = Faults()
+        self.random = FixedRandom()
+        self.policies = FakePolicies(self.time, self.faults)
+        self.compute = FakeCompute(self.time, self.faults)
+        self.logs = FakeLogs(self.faults)
+        self.notified = 0
+        self.wakes: list[Wake] = []
+        self._made = 0
+        self.database: Database = database(folder, "scheduler_service")
+        self._observe_writes()
+        self.deps = self.replica()
+
+    def replica(self, name: str = "scheduler-1") -> Dependencies:
+        """A scheduler over the world's database that remembers nothing."""
+        return Dependencies(
+            database=self.database,
+            clocks=self.time,
+            random=self.random,
+            policies=self.policies,
+            compute=self.compute,
+            logs=self.logs,
+            scheduler=name,
+            task_lease=TASK_LEASE,
+            notify=self._notify,
+        )
+
+    def restart(self) -> None:
+        """The process died. Another begins; what the dead one had leased is free by then."""
+        self.faults.crash_at = None
+        self.deps = self.replica()
+        self.pass_time(TASK_LEASE)
+
+    def _notify(self) -> None:
+        self.notified += 1
+
+    def _observe_writes(self) -> None:
+        """A process may die before a transaction commits, and right after."""
+        write = self.database.write
+
+        @contextmanager
+        def observed() -> Iterator[sa.Connection]:
+            with write() as connection:
+                yield connection
+                self.faults.place()
+            self.faults.place()
+
+        self.database.write = observed  # type: ignore[method-assign]
+
+    # What happens
+
+    def pass_time(self, delta: timedelta) -> None:
+        """Both times move on; nobody does anything meanwhile."""
+        self.time.product.advance(delta)
+        self.time.operating.advance(delta)
+
+    def run_until_idle(self) -> None:
+        """Runs the steps at this moment of both times, until each of them waits for a later one."""
+        for _ in range(_ROUNDS):
+            self.wakes = [self._step(step) for step in STEPS]
+            if not any(self._is_due(wake) for wake in self.wakes):
+                return
+        raise AssertionError(f"not idle after {_ROUNDS} rounds: {self.wakes}")
+
+    def _step(self, step: Callable[[Dependencies], Wake]) -> Wake:
+        """A step that fails is repeated by its loop after a pause."""
+        try:
+            return step(self.deps)
+        except Unavailable:
+            return Wake(operating=self.time.operating.now() + timedelta(seconds=1))
+
+    def _is_due(self, wake: Wake) -> bool:
+        return wake.at_once or any(left <= timedelta(0) for left in self._left(wake))
+
+    def _left(self, wake: Wake) -> list[timedelta]:
+        left = []
+        if wake.product is not None:
+            left.append(wake.product - self.time.product.now())
+        if wake.operating is not None:
+            left.append(wake.operating - self.time.operating.now())
+        return left
+
+    def live(self, duration: timedelta) -> None:
+        """Time passes, and whenever a step wishes to run the steps do."""
+        left = duration
+        self.run_until_idle()
+        while left > timedelta(0):
+            wishes = [moment for wake in self.wakes for moment in self._left(wake)]
+            step = min([*wishes, left])
+            self.pass_time(step)
+            left -= step
+            self.run_until_idle()
+
+    def settle(self) -> None:
+        """Until all tasks have ended and all entries are delivered; within two days."""
+        self.run_until_idle()
+        for _ in range(_ROUNDS):
+            if not self.open_tasks() and not self.undelivered():
+                return
+            wishes = [moment for wake in self.wakes for moment in self._left(wake)]
+            self.pass_time(min(wishes))
+            self.run_until_idle()
+        raise AssertionError("not settled")
+
+    def add_trigger(
+        self,
+        *instance_ids: str,
+        policy: str = "daily",
+        kind: Kind = Kind.SCHEDULED,
+        scheduled: datetime | None = None,
+        triggered: datetime | None = None,
+        run_id: str = "",
+        missed: Missed | None = None,
+        devices: tuple[str, ...] = (),
+        topic: str = TOPIC,
+    ) -> Trigger:
+        """The policy is due, now unless said otherwise; its instances are associated with it from here on."""
+        self._made += 1
+        now = self.time.product.now()
+        trigger = Trigger(
+            uid=uid("trigger", self._made),
+            kind=kind,
+            account="acme",
+            region="cn-north-1",
+            policy_id=policy,
+            policy_uid=uid(policy),
+            devices=devices,
+            log_topic=topic,
+            scheduled_time=None if kind is Kind.MISSED else scheduled or now,
+            run_id=run_id,
+            trigger_time=triggered or now,
+            instances=tuple(TriggeredInstance(instance_name(id), association(id, policy)) for id in instance_ids),
+            missed=missed,
+        )
+        self.policies.add(trigger)
+        return trigger
+
+    # What is there
+
+    def executions(self) -> list[Execution]:
+        """Oldest scheduled time first."""
+        with self.database.read() as connection:
+            uids = list(connection.scalars(sa.select(executions_table.c.uid)))
+            found = execution_store.by_uid(connection, uids)
+        return sorted(found.values(), key=lambda execution: (execution.scheduled_time, execution.uid))
+
+    def execution(self) -> Execution:
+        (only,) = self.executions()
+        return only
+
+    def tasks(self) -> list[Task]:
+        """In the order of their executions' scheduled times, then of their instances."""
+        with self.database.read() as connection:
+            return [
+                task
+                for execution in self.executions()
+                for task in task_store.page(connection, execution.uid, states=(), after=None, limit=10_000)
+            ]
+
+    def task(self, instance_id: str = "i-1") -> Task:
+        """The instance's latest task."""
+        return [task for task in self.tasks() if task.instance_id == instance_id][-1]
+
+    def outcomes(self) -> list[tuple[str, str, str]]:
+        """Instance, state and reason of each task."""
+        return [(task.instance_id, task.state.value, task.reason) for task in self.tasks()]
+
+    def open_tasks(self) -> list[Task]:
+        return [task for task in self.tasks() if not task.state.ended]
+
+    def undelivered(self) -> list[Entry]:
+        with self.database.read() as connection:
+            return [waiting.entry for waiting in outbox.oldest(connection, 10_000)]
+
+    def dropped(self) -> int:
+        with self.database.read() as connection:
+            return outbox.dropped(connection)
+
+    def entries(self) -> list[Entry]:
+        """Delivered or not, in order."""
+        return [*self.logs.kept.values(), *self.undelivered()]
+
+    def events(self) -> list[tuple[str, str]]:
+        """Of each entry: the instance, if it is about one, and the event."""
+        return [(entry.instance.rpartition("/")[2], entry.event) for entry in self.entries()]
+
+    # What must hold at every moment
+
+    def check(self) -> None:
+        """Every promise that can be judged from outside; raises AssertionError."""
+        executions = {execution.uid: execution for execution in self.executions()}
+        for task in self.tasks():
+            self._check_task(task)
+        for execution in executions.values():
+            self._check_counts(execution, [task for task in self.tasks() if task.execution_uid == execution.uid])
+        assert all(len(ids) == 1 for ids in self.compute.sent_for.values()), "X1: two request ids for one build"
+        self._check_entries()
+
+    def _check_task(self, task: Task) -> None:
+        image = self.compute.images.get(task.request_id)
+        reached_compute = any(task.request_id == request_id for request_id, _ in self.compute.creates)
+        if task.state is TaskState.SUCCEEDED:
+            assert task.image, f"succeeded without an image: {task}"
+        elif task.state.ended:
+            if reached_compute:
+                assert self.compute.resolves[task.request_id], f"X6: ended without being resolved: {task}"
+            if image in self.compute.live_images():
+                assert task.reason == "BUILD_TIMEOUT", f"X6: ended as {task.state}, but its image lives: {task}"
+        if task.state is TaskState.BUILDING:
+            assert task.image
+            assert task.build_start_time
+        assert (task.phase in (Phase.DONE, Phase.LATE)) == task.state.ended
+        assert (task.end_time is not None) == task.state.ended
+
+    @staticmethod
+    def _check_counts(execution: Execution, tasks: list[Task]) -> None:
+        states = Counter(task.state for task in tasks)
+        counts = execution.counts
+        assert counts.total == len(tasks)
+        assert counts.open == states[TaskState.PENDING] + states[TaskState.BUILDING]
+        assert counts.succeeded == states[TaskState.SUCCEEDED]
+        assert counts.failed == states[TaskState.FAILED]
+        assert counts.skipped == states[TaskState.SKIPPED]
+        assert counts.cancelled == states[TaskState.CANCELLED]
+        if execution.kind is Kind.MISSED:
+            assert execution.state is ExecutionState.MISSED
+        else:
+            assert execution.state is (ExecutionState.RUNNING if counts.open else closing_state(counts))
+        assert (execution.end_time is None) == (execution.state is ExecutionState.RUNNING)
+
+    def _check_entries(self) -> None:
+        found = Counter((entry.log_topic, entry.insert_id) for entry in self.entries())
+        waiting_twice = {key for key, number in found.items() if number > 1 and key not in self.logs.kept}
+        assert not waiting_twice, f"L3: in the outbox twice: {waiting_twice}"
+        events = {(e.execution, e.instance, e.event) for e in self.entries()}
+        wanted = {key for key in self._wanted_events() if not self._was_dropped(key)}
+        assert {key for key in wanted if key not in events} == set(), "L2: entries are missing"
+        assert {key for key in events if key not in wanted} == set(), "L2: entries are too many"
+
+    def _was_dropped(self, key: tuple[str, str, str]) -> bool:
+        return bool(self.dropped()) and key not in {(e.execution, e.instance, e.event) for e in self.entries()}
+
+    def _wanted_events(self) -> Iterator[tuple[str, str, str]]:
+        names = {execution.uid: execution for execution in self.executions() if execution.log_topic}
+        for execution in names.values():
+            if execution.kind is Kind.MISSED:
+                yield execution.name, "", "EXECUTION_MISSED"
+                continue
+            yield execution.name, "", "EXECUTION_STARTED"
+            if execution.end_time:
+                yield execution.name, "", "EXECUTION_ENDED"
+        for task in self.tasks():
+            if task.execution_uid not in names:
+                continue
+            name = names[task.execution_uid].name
+            if task.build_start_time:
+                yield name, task.instance, "IMAGE_TASK_STARTED"
+            if task.end_time:
+                yield name, task.instance, "IMAGE_TASK_ENDED"
+            if task.late_image_time:
+                yield name, task.instance, "LATE_IMAGE"
+
+
+@contextmanager
+def scheduler_world(folder: Path) -> Iterator[World]:
+    """A world whose promises are checked once more at the end."""
+    world = World(folder)
+    try:
+        yield world
+        world.check()
+    finally:
+        world.database.dispose()
