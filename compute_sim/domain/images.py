@@ -62,12 +62,11 @@ class Image:
 
     def progress_percent(self, now: datetime) -> int:
         """The share of the build's time that has passed; 100 only for an image that is complete."""
-        if self.state is ImageState.AVAILABLE:
-            return 100
+        if self.state is not ImageState.CREATING:
+            return 100 if self.state is ImageState.AVAILABLE else 99
         whole = self.finish_time - self.create_time
-        if not whole:
-            return 99
-        return min(max(100 * (now - self.create_time) // whole, 0), 99)
+        share = 100 * (now - self.create_time) // whole if whole else 0
+        return min(max(share, 0), 99)
 
     def quota(self) -> Mapping[QuotaKind, int]:
         """What the image holds of each quota: nothing once it failed."""

@@ -1,0 +1,200 @@
+"""A real compute service in this process, and what tests put into it."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from threading import Barrier
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from autoimage.compute.v1.compute_pb2 import Image, Instance, InstanceDisk, Quota, Snapshot
+from autoimage.compute.v1.image_service_pb2 import (
+    CreateImageRequest,
+    DeleteImageRequest,
+    GetImageRequest,
+    ImageRequestReference,
+    ListImagesRequest,
+    ResolvedImageRequest,
+    ResolveImageRequestsRequest,
+)
+from autoimage.compute.v1.image_service_pb2_grpc import ImageServiceStub
+from autoimage.compute.v1.instance_service_pb2 import (
+    CreateInstanceRequest,
+    DeleteInstanceRequest,
+    GetInstanceRequest,
+    ListInstancesRequest,
+)
+from autoimage.compute.v1.instance_service_pb2_grpc import InstanceServiceStub
+from autoimage.compute.v1.quota_service_pb2 import ListQuotasRequest, UpdateQuotaRequest
+from autoimage.compute.v1.quota_service_pb2_grpc import QuotaServiceStub
+from autoimage.compute.v1.snapshot_service_pb2 import ListSnapshotsRequest
+from autoimage.compute.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
+from compute_sim.dependencies import Dependencies
+from compute_sim.domain.builds import Simulation
+from compute_sim.main import registrations
+from servicekit.database import Database
+from servicekit.errors import Code, ServiceError
+from servicekit.ids import Ids
+from servicekit.status import from_rpc_error
+from tests.support import ManualClocks, clocks, database, running_server
+
+PLACE = "accounts/acme/regions/cn-north-1"
+INSTANCE = f"{PLACE}/instances/web"
+REGIONS = frozenset({"cn-north-1", "cn-south-1"})
+REQUEST_ID = "123e4567-e89b-42d3-a456-426614174000"
+OTHER_REQUEST_ID = "123e4567-e89b-42d3-a456-426614174001"
+BUILD = timedelta(seconds=14)
+"""How long a build of `disks()` takes: 2 s, and 0.1 s for each of its 120 GiB."""
+MICROSECOND = timedelta(microseconds=1)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The service's stubs, and what it runs on."""
+
+    instances: InstanceServiceStub
+    images: ImageServiceStub
+    snapshots: SnapshotServiceStub
+    quotas: QuotaServiceStub
+    deps: Dependencies
+    time: ManualClocks
+
+    def call(self, request: Message) -> Any:
+        """Calls the method that takes this request."""
+        method = request.DESCRIPTOR.name.removesuffix("Request")
+        stubs = (self.instances, self.images, self.snapshots, self.quotas)
+        return next(getattr(stub, method) for stub in stubs if hasattr(stub, method))(request)
+
+    def create_instance(self, instance_id: str = "web", parent: str = PLACE, **fields: Any) -> Instance:
+        return self.instances.CreateInstance(
+            CreateInstanceRequest(parent=parent, instance_id=instance_id, instance=instance(**fields))
+        )
+
+    def create_image(self, source: str = INSTANCE, **fields: Any) -> Image:
+        return self.images.CreateImage(image_request(source, **fields))
+
+    def get_instance(self, name: str = INSTANCE) -> Instance:
+        return self.instances.GetInstance(GetInstanceRequest(name=name))
+
+    def get_image(self, name: str) -> Image:
+        return self.images.GetImage(GetImageRequest(name=name))
+
+    def delete_instance(self, name: str = INSTANCE) -> None:
+        self.instances.DeleteInstance(DeleteInstanceRequest(name=name))
+
+    def delete_image(self, name: str, etag: str = "") -> None:
+        self.images.DeleteImage(DeleteImageRequest(name=name, etag=etag))
+
+    def list_instances(self, parent: str = PLACE) -> list[Instance]:
+        return list(self.instances.ListInstances(ListInstancesRequest(parent=parent, page_size=100)).instances)
+
+    def list_images(self, parent: str = PLACE) -> list[Image]:
+        return list(self.images.ListImages(ListImagesRequest(parent=parent, page_size=100)).images)
+
+    def list_snapshots(self, parent: str = PLACE) -> list[Snapshot]:
+        return list(self.snapshots.ListSnapshots(ListSnapshotsRequest(parent=parent, page_size=100)).snapshots)
+
+    def resolve(self, *references: tuple[str, str]) -> list[ResolvedImageRequest]:
+        """Resolves pairs of instance and request id."""
+        asked = [ImageRequestReference(source_instance=source, request_id=id) for source, id in references]
+        return list(self.images.ResolveImageRequests(ResolveImageRequestsRequest(requests=asked)).results)
+
+    def used(self, parent: str = PLACE) -> dict[str, int]:
+        return {_id(quota): quota.used for quota in self._quotas(parent)}
+
+    def limits(self, parent: str = PLACE) -> dict[str, int]:
+        return {_id(quota): quota.limit for quota in self._quotas(parent)}
+
+    def set_limit(self, quota: str, limit: int, parent: str = PLACE) -> Quota:
+        return self.quotas.UpdateQuota(UpdateQuotaRequest(quota=Quota(name=f"{parent}/quotas/{quota}", limit=limit)))
+
+    def exists(self, parent: str = PLACE) -> dict[str, int]:
+        """What `used` has to be: what there is, counted."""
+        disks = [disk for each in self.list_instances(parent) for disk in each.disks if disk.disk]
+        return {
+            "disks": len(disks),
+            "images": sum(image.state != Image.STATE_ERROR for image in self.list_images(parent)),
+            "instances": len(self.list_instances(parent)),
+            "snapshots": len(self.list_snapshots(parent)),
+        }
+
+    def _quotas(self, parent: str) -> list[Quota]:
+        return list(self.quotas.ListQuotas(ListQuotasRequest(parent=parent)).quotas)
+
+
+def _id(quota: Quota) -> str:
+    return quota.name.rpartition("/")[2]
+
+
+@contextmanager
+def running_compute(
+    folder: Path, *, failure_probability: float = 0.0, time: ManualClocks | None = None
+) -> Iterator[Compute]:
+    """With its database in the folder, a new one or that of before; its clocks stand still, at START unless given."""
+    time = time or clocks()
+    path = folder / "compute_sim.db"
+    db = Database(f"sqlite:///{path}") if path.exists() else database(folder, "compute_sim")
+    simulation = Simulation(timedelta(seconds=2), timedelta(seconds=0.1), failure_probability, seed=1)
+    deps = Dependencies(db, time, Ids(), simulation)
+    try:
+        with running_server(*registrations(deps, REGIONS)) as channel:
+            yield Compute(
+                InstanceServiceStub(channel),
+                ImageServiceStub(channel),
+                SnapshotServiceStub(channel),
+                QuotaServiceStub(channel),
+                deps,
+                time,
+            )
+    finally:
+        db.dispose()
+
+
+def cloud(device_name: str = "vda", size_gib: int = 40) -> InstanceDisk:
+    return InstanceDisk(device_name=device_name, kind=InstanceDisk.KIND_CLOUD, size_gib=size_gib)
+
+
+def local(device_name: str = "vdb", size_gib: int = 40) -> InstanceDisk:
+    return InstanceDisk(device_name=device_name, kind=InstanceDisk.KIND_LOCAL, size_gib=size_gib)
+
+
+def disks() -> list[InstanceDisk]:
+    """A system disk and two data disks in the cloud, and a local one."""
+    return [cloud("vda", 40), cloud("vdb", 20), cloud("vdc", 60), local("vdd", 500)]
+
+
+def instance(**fields: Any) -> Instance:
+    return Instance(**{"disks": disks(), **fields})
+
+
+def image_request(source: str = INSTANCE, parent: str = PLACE, **fields: Any) -> CreateImageRequest:
+    """A request for an image; `display_name` and `labels` are the image's own, all else is the request's."""
+    own = {name: fields.pop(name) for name in ("display_name", "labels") if name in fields}
+    return CreateImageRequest(parent=parent, image=Image(source_instance=source, **own), **fields)
+
+
+def at_once(calls: list[Callable[[], T]]) -> list[T | ServiceError]:
+    """Begins all calls at the same moment, each on its own thread. What each answered or was refused with, in order."""
+    barrier = Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T | ServiceError:
+        barrier.wait()
+        try:
+            return call()
+        except grpc.RpcError as error:
+            return from_rpc_error(error)
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def facts(outcome: object) -> tuple[Code, str]:
+    """Code and reason of a refusal."""
+    assert isinstance(outcome, ServiceError), outcome
+    return outcome.code, outcome.reason
