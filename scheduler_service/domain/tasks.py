@@ -23,6 +23,8 @@ RETRY_FIRST = timedelta(seconds=0.2)
 RETRY_MOST = timedelta(seconds=30)
 BUSY_FIRST = timedelta(minutes=1)
 BUSY_MOST = timedelta(minutes=10)
+BUSY_LAST = timedelta(seconds=10)
+"""The last try is made so long before the start window ends: loops wake a little after the time they asked for."""
 FOLLOW_FIRST = timedelta(seconds=2)
 FOLLOW_MOST = timedelta(minutes=1)
 LATE_INTERVAL = timedelta(hours=1)
@@ -171,9 +173,16 @@ def ending(task: Task, state: TaskState, reason: str, product: datetime, operati
 
 def put_off(task: Task, reason: str, operating: datetime, source: random.Random, at_least: timedelta) -> Task:
     """The task after a transient failure: tried again after exponential backoff with full jitter (X5)."""
-    ceiling = min(RETRY_FIRST * 2 ** min(task.tries, 16), RETRY_MOST)
+    told = task.reason if task.state.ended else reason  # why a task ended is not for an outage to overwrite
+    tries = _tries(task, told)
+    ceiling = min(RETRY_FIRST * 2 ** min(tries, 16), RETRY_MOST)
     delay = max(at_least, ceiling * source.random())
-    return replace(task, reason=reason, tries=task.tries + 1, due_operating=operating + delay)
+    return replace(task, reason=told, tries=tries + 1, due_operating=operating + delay)
+
+
+def _tries(task: Task, reason: str) -> int:
+    """How many times in a row it was put off for this reason; for another reason the pauses begin anew."""
+    return task.tries if task.reason == reason else 0
 
 
 def accepted(task: Task, build: Build, product: datetime, operating: datetime) -> Task:
@@ -199,10 +208,8 @@ def _first_look(build: Build, product: datetime) -> datetime:
 def refused(task: Task, refusal: Refusal, product: datetime, operating: datetime, source: random.Random) -> Task:
     """The task after compute refused its build."""
     match refusal.trouble:
-        case Trouble.TRANSIENT:
+        case Trouble.TRANSIENT | Trouble.TOO_LATE:
             return put_off(task, refusal.reason, operating, source, refusal.retry_after)
-        case Trouble.TOO_LATE:
-            return replace(task, reason=refusal.reason, due_operating=operating)
         case Trouble.BUSY:
             return _busy(task, refusal.reason, product, operating)
         case Trouble.SKIP:
@@ -213,16 +220,12 @@ def refused(task: Task, refusal: Refusal, product: datetime, operating: datetime
 
 def _busy(task: Task, reason: str, product: datetime, operating: datetime) -> Task:
     """Tried again after 1, 2, 4 … 10 minutes of product time, the last time at the end of the start window (X4)."""
-    if product >= task.window_end:
+    last = task.window_end - BUSY_LAST
+    if product >= last:
         return ending(task, TaskState.FAILED, reason, product, operating)
-    again = product + min(BUSY_FIRST * 2 ** min(task.tries, 8), BUSY_MOST)
-    return replace(
-        task,
-        reason=reason,
-        tries=task.tries + 1,
-        due_product=min(again, task.window_end),
-        due_operating=operating,
-    )
+    tries = _tries(task, reason)
+    again = product + min(BUSY_FIRST * 2 ** min(tries, 8), BUSY_MOST)
+    return replace(task, reason=reason, tries=tries + 1, due_product=min(again, last), due_operating=operating)
 
 
 def past_window(task: Task, product: datetime, operating: datetime) -> Task:
@@ -265,7 +268,7 @@ def resolved(task: Task, build: Build | None, product: datetime, operating: date
     if build is None:
         return ended(task, intended, task.end_reason, product)
     if build.state is BuildState.ERROR:
-        return ended(replace(task, image=build.image), TaskState.FAILED, build.reason, product)
+        return ended(accepted(task, build, product, operating), TaskState.FAILED, build.reason, product)
     if task.end_reason == "BUILD_TIMEOUT" and build.state is BuildState.CREATING:
         timed_out = ended(task, TaskState.FAILED, "BUILD_TIMEOUT", product)
         return replace(timed_out, phase=Phase.LATE, due_product=product + LATE_INTERVAL, due_operating=operating)
