@@ -69,7 +69,7 @@ def of_closed_execution(execution: Execution, at: datetime) -> Entry:
     """The entry of an execution whose last task has ended."""
     counts = execution.counts
     text = (
-        f"execution {execution.state.lower()}: {counts.succeeded} of {counts.total} succeeded, {counts.failed} failed, "
+        f"execution {_words(execution.state)}: {counts.succeeded} of {counts.total} succeeded, {counts.failed} failed, "
         f"{counts.skipped} skipped, {counts.cancelled} cancelled"
     )
     return _of_execution(
@@ -80,9 +80,10 @@ def of_closed_execution(execution: Execution, at: datetime) -> Entry:
 def of_change(before: Task, after: Task, execution: Execution) -> Iterator[Entry]:
     """The entries of a change of a task: build started, ended (also without a build), late image; often none."""
     if before.build_start_time is None and after.build_start_time is not None:
+        begun = replace(after, state=TaskState.BUILDING, reason="", end_time=None)  # it may be over already
         text = f"building image {_id(after.image)} of {after.instance_id}"
         yield _of_task(
-            after, execution, "started", after.build_start_time, "IMAGE_TASK_STARTED", severity="INFO", message=text
+            begun, execution, "started", after.build_start_time, "IMAGE_TASK_STARTED", severity="INFO", message=text
         )
     if not before.state.ended and after.state.ended and after.end_time:
         text = f"image of {after.instance_id} {after.state.lower()}" + (f": {after.reason}" if after.reason else "")
@@ -136,3 +137,7 @@ def _of_task(
 
 def _id(name: str) -> str:
     return name.rpartition("/")[2]
+
+
+def _words(state: str) -> str:
+    return state.lower().replace("_", " ")
