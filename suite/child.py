@@ -1,28 +1,26 @@
-"""`python -m suite.child policy_service`: runs a service that ends when its supervisor does, however that ended.
+"""Runs a service as a process that ends when the suite does, even if the suite is killed.
 
-The supervisor holds the other end of standard input. When that closes, since the supervisor stopped or was killed, the
-service gets a SIGTERM and drains: no service is left behind that would hold its port and its database.
+    python -m suite.child SUITE_PROCESS PACKAGE
+
+A service that outlived its suite would hold its port and its database against the next one.
 """
 
+import ctypes
 import os
 import runpy
 import signal
 import sys
-import threading
+
+_PR_SET_PDEATHSIG = 1
 
 
-def _end_with_supervisor() -> None:
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def main() -> None:
-    service = sys.argv[1]
-    sys.argv = [service]
-    threading.Thread(target=_end_with_supervisor, name="supervisor", daemon=True).start()
-    runpy.run_module(service, run_name="__main__")
+def main(suite: int, package: str) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != suite:
+            return
+    runpy.run_module(package, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]), sys.argv[2])

@@ -1,47 +1,100 @@
 """The command `autoimage`."""
 
 import argparse
+import importlib
+import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from suite.folder import FolderInUse, FolderUnusable
-from suite.supervisor import StartFailed
+from suite import up
+from suite.clients import SERVICES
+from suite.errors import SuiteError
+from suite.folder import STEPPED, WALL
+from suite.services import addresses_from
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when all is well, 1 when the answer is no, 2 when it could not be done; then one clear message on stderr."""
-    options = _parser().parse_args(arguments)
+    """Runs the command; its exit code. 2: something is wrong that a person can mend, and was told."""
+    parsed = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = parsed.run
     try:
-        return int(options.run(options))
-    except (FolderInUse, FolderUnusable, StartFailed) as error:
-        print(f"autoimage: {error}", file=sys.stderr)
+        return run(parsed)
+    except SuiteError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="autoimage", description="Automatic Image Policy: backs up instances by policy."
-    )
+    parser = argparse.ArgumentParser("autoimage", description="Automatic Image Policy: the four services together.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    up = commands.add_parser("up", help="run the four services here, until Ctrl-C")
-    up.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="data folder (default: ./data)")
-    up.add_argument("--clock", choices=("wall", "stepped"), default="wall", help="product time (default: wall)")
-    up.set_defaults(run=_up)
-    demo = commands.add_parser(
-        "demo", help="live through four virtual days in a temporary folder, and check the outcome"
+    place = _place_options()
+
+    command = commands.add_parser("up", parents=[place], help="run the four services until Ctrl-C")
+    command.add_argument(
+        "--clock",
+        choices=[WALL, STEPPED],
+        default=WALL,
+        help="product time: the wall clock's, or what the file DATA/clock says (default: wall)",
     )
-    demo.set_defaults(run=_demo)
+    command.set_defaults(run=_up)
+
+    command = commands.add_parser("load", parents=[place], help="make what a fleet file describes, in a running suite")
+    command.add_argument("fleet", type=Path, metavar="FLEET.yaml", help="such as suite/fleets/demo.yaml")
+    command.set_defaults(run=_load)
+
+    command = commands.add_parser("demo", help="live through four virtual days, and check every image at the end")
+    command.set_defaults(run=_demo)
     return parser
 
 
-def _up(options: argparse.Namespace) -> int:
-    from suite.up import up  # noqa: PLC0415 - each command imports what it needs
+def _place_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--data",
+        type=Path,
+        default=Path("data"),
+        metavar="DIR",
+        help="where the suite keeps its data (default: ./data)",
+    )
+    options.add_argument(
+        "--ports",
+        type=_ports,
+        metavar="P,S,C,L",
+        help="ports of policy, scheduler, compute and log (default: <SERVICE>_LISTEN, else 50051,50052,50053,50054)",
+    )
+    return options
 
-    return up(options.data, options.clock)
+
+def _ports(text: str) -> dict[str, str]:
+    ports = text.split(",")
+    if len(ports) != len(SERVICES) or not all(
+        re.fullmatch(r"\d{1,5}", port) and 0 < int(port) < 65536 for port in ports
+    ):
+        raise argparse.ArgumentTypeError("must be four ports such as 50051,50052,50053,50054")
+    return {service: f"127.0.0.1:{port}" for service, port in zip(SERVICES, ports, strict=True)}
 
 
-def _demo(_options: argparse.Namespace) -> int:
-    from suite.demo.run import demo  # noqa: PLC0415
+def _up(arguments: argparse.Namespace) -> int:
+    return up.run(arguments.data, _addresses(arguments), arguments.clock)
 
-    return demo()
+
+def _load(arguments: argparse.Namespace) -> int:
+    from suite.fleet import command  # noqa: PLC0415 - `up` is to start fast
+
+    return command.run(arguments.fleet, arguments.data, _addresses(arguments))
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    demo = importlib.import_module("suite.demo.main")
+    code: int = demo.run(arguments)
+    return code
+
+
+def _addresses(arguments: argparse.Namespace) -> dict[str, str]:
+    ports: dict[str, str] | None = arguments.ports
+    return ports or addresses_from(os.environ)

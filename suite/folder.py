@@ -1,69 +1,59 @@
-"""The data folder of a suite: databases, logs, and a lock, since two suites on one database would harm each other."""
+"""The data folder: what a suite keeps, and the lock that keeps a second suite out of it."""
 
 import fcntl
 import os
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-_PATIENCE_SECONDS = 15.0
+from servicekit.clock import Clock, WallClock, product_clock, write_clock
+from suite.errors import SuiteError
 
-
-class FolderInUse(Exception):
-    """Another suite runs on the folder; the text names it."""
-
-
-class FolderUnusable(Exception):
-    """The folder can't be made or written."""
+WALL, STEPPED = "wall", "stepped"
 
 
 class DataFolder:
-    """A locked data folder. Services inherit the lock, so that it lasts until the last of them has ended."""
+    """Databases, `logs/`, the file `lock`, and, where product time is stepped, the file `clock`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.logs = self.path / "logs"
-        self.clock = self.path / "clock"
+        self.clock_file = self.path / "clock"
+
+    def clock(self) -> Clock:
+        """The product time of the suite that keeps its data here."""
+        return product_clock(str(self.clock_file)) if self.clock_file.exists() else WallClock()
+
+    def choose_clock(self, kind: str) -> str:
+        """The setting of the services' product clock. Stepped time begins now, or goes on where it was.
+
+        A folder stays with its kind of clock: product time that jumps would miss executions, or repeat their times.
+        """
+        if kind == STEPPED:
+            if not self.clock_file.exists():
+                write_clock(self.clock_file, WallClock().now())
+            return str(self.clock_file)
+        if self.clock_file.exists():
+            raise SuiteError(f"{self.path} was used with stepped product time: go on with --clock {STEPPED}")
+        return WALL
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the folder, and keeps other suites out of it. Raises SuiteError if one is in it already."""
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
-            self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            with (self.path / "lock").open("a+", encoding="ascii") as lock:
+                self._lock(lock.fileno())
+                lock.truncate(0)
+                lock.write(f"{os.getpid()}\n")
+                lock.flush()
+                yield
         except OSError as error:
-            raise FolderUnusable(f"data folder {self.path} cannot be used: {error.strerror}") from error
-        self._acquire()
+            raise SuiteError(f"data folder {self.path} cannot be used: {error.strerror}") from error
 
-    def database_url(self, service: str) -> str:
-        return f"sqlite:///{self.path / service}.db"
-
-    def close(self) -> None:
-        os.close(self.lock)
-
-    def _acquire(self) -> None:
-        """Services of a suite that was killed are on their way out: waits for them, but not for a suite that lives."""
-        end = time.monotonic() + _PATIENCE_SECONDS
-        while not self._try():
-            holder = int(os.pread(self.lock, 20, 0) or b"0")
-            if _lives(holder) or time.monotonic() > end:
-                os.close(self.lock)
-                raise FolderInUse(
-                    f"data folder {self.path} is in use by another suite (process {holder}); "
-                    "stop that one, or choose another folder with --data"
-                )
-            time.sleep(0.1)
-        os.ftruncate(self.lock, 0)
-        os.pwrite(self.lock, str(os.getpid()).encode(), 0)
-
-    def _try(self) -> bool:
+    def _lock(self, descriptor: int) -> None:
         try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid > 0
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = (self.path / "lock").read_text("ascii").strip()
+            raise SuiteError(f"data folder {self.path} is in use by another suite, process {owner}") from error

@@ -1,77 +1,82 @@
-"""`autoimage up`: the suite in the foreground."""
+"""`autoimage up`: runs the suite until someone asks it to stop."""
 
 import os
+import select
 import signal
-import threading
-from datetime import UTC, datetime
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from servicekit.clock import write_clock
-from suite.clients import SERVICES, default_addresses
 from suite.folder import DataFolder
-from suite.supervisor import Supervisor
+from suite.supervisor import running
 
-_ABOUT = {
-    "policy_service": "policies and associations",
-    "scheduler_service": "executions",
-    "compute_sim": "instances, images, quotas (simulated)",
-    "log_service": "log sets, topics, entries",
-}
-_EXAMPLES = """\
-Try (in another terminal; grpcurl finds out the rest by itself):
-
-  grpcurl -plaintext {compute_sim} list
-  grpcurl -plaintext {policy_service} describe autoimage.policy.v1.PolicyService
-  grpcurl -plaintext -d '{{"parent": "accounts/acme/regions/cn-north-1"}}' \\
-    {policy_service} autoimage.policy.v1.PolicyService/ListPolicies
-"""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def up(data: Path, clock: str) -> int:
-    """Runs until Ctrl-C or SIGTERM; 0 when all services stopped. A second Ctrl-C kills them.
-
-    With `clock` "stepped", product time is that of the file `clock` in the data folder, made with the present time.
-    """
+def run(data: Path, addresses: Mapping[str, str], clock: str) -> int:
+    """Until Ctrl-C, SIGTERM, or the end of the terminal; 0 then. Raises SuiteError if the suite cannot start."""
     folder = DataFolder(data)
-    addresses = _addresses()
-    product_clock = "wall"
-    if clock == "stepped":
-        product_clock = str(folder.clock)
-        if not folder.clock.exists():
-            write_clock(folder.clock, datetime.now(UTC))
-    supervisor = Supervisor(folder, addresses, product_clock=product_clock)
-    stop = _stop_on_signals(supervisor)
-    print(f"starting four services on {folder.path} …", flush=True)
-    supervisor.start()
-    print(_welcome(folder, addresses), flush=True)
-    stop.wait()
-    print("stopping …", flush=True)
-    supervisor.stop()
-    folder.close()
-    print("stopped", flush=True)
+    begun = time.monotonic()
+    with _stop_asked() as asked, running(folder, addresses, clock, _say):
+        _say(_welcome(folder, addresses, time.monotonic() - begun))
+        asked.wait()
+        _say("stopping")
+    _say("stopped")
     return 0
 
 
-def _addresses() -> dict[str, str]:
-    """The defaults, but for those that the services' own variables name."""
-    defaults = default_addresses()
-    return {service: os.environ.get(f"{service.upper()}_LISTEN", defaults[service]) for service in SERVICES}
+class _Asked:
+    """That someone asked the suite to stop. A pipe, and no event: a signal handler must take no lock."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        self._times = 0
+
+    def hear(self, *_: object) -> None:
+        self._times += 1
+        if self._times > 1:  # the services end by themselves when the suite is gone
+            os._exit(130)
+        os.write(self._write, b"!")
+
+    def wait(self) -> None:
+        select.select([self._read], [], [])
 
 
-def _stop_on_signals(supervisor: Supervisor) -> threading.Event:
-    stop = threading.Event()
-
-    def ask(number: int, _frame: object) -> None:
-        if number == signal.SIGINT and stop.is_set():
-            supervisor.kill_all()
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
-    return stop
+@contextmanager
+def _stop_asked() -> Iterator[_Asked]:
+    asked = _Asked()
+    before = {number: signal.signal(number, asked.hear) for number in _SIGNALS}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _welcome(folder: DataFolder, addresses: dict[str, str]) -> str:
-    lines = ["", *(f"  {service:<18} {addresses[service]:<18} {_ABOUT[service]}" for service in SERVICES), ""]
-    logs = f"Logs are in {folder.logs}. Ctrl-C stops the suite; started again, it goes on where it was.\n"
-    return "\n".join([*lines, logs, _EXAMPLES.format_map(addresses)])
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _welcome(folder: DataFolder, addresses: Mapping[str, str], seconds: float) -> str:
+    policy, scheduler, compute = (
+        addresses[service] for service in ("policy_service", "scheduler_service", "compute_sim")
+    )
+    return "\n".join(
+        [
+            *(f"{service:18} {address}" for service, address in addresses.items()),
+            f"ready after {seconds:.1f} s; data in {folder.path}, logs in its folder logs; Ctrl-C stops",
+            "",
+            "For example:",
+            _example(compute, "compute.v1.InstanceService/ListInstances", "accounts/acme/regions/cn-north-1"),
+            _example(policy, "policy.v1.PolicyService/ListPolicies", "accounts/acme/regions/cn-north-1"),
+            _example(
+                scheduler, "scheduler.v1.ExecutionService/ListExecutions", "accounts/acme/regions/cn-north-1/policies/-"
+            ),
+            "",
+        ]
+    )
+
+
+def _example(address: str, method: str, parent: str) -> str:
+    return f"""  grpcurl -plaintext -d '{{"parent": "{parent}"}}' {address} autoimage.{method}"""
