@@ -49,6 +49,8 @@ from policy_service.domain.ledger import LedgerEntry
 from policy_service.main import registrations
 from policy_service.store import ledger
 from servicekit.client import Client
+from servicekit.clock import Clocks
+from servicekit.database import Database
 from servicekit.errors import NotFound, ServiceError
 from servicekit.ids import Ids
 from servicekit.rpc import refuse
@@ -215,35 +217,48 @@ def schedule(
 def running_policy_service(folder: Path) -> Iterator[PolicyService]:
     """Empty, with its database in the folder and clocks that stand still at START."""
     compute, logs = FakeCompute(), FakeLogs()  # type: ignore[abstract]  # what they lack is not called
-    with _peers(compute, logs) as address:
-        peers = Client(address)
-        time = clocks()
-        own = database(folder, "policy_service")
-        deps = Dependencies(
-            database=own,
-            clocks=time,
-            ids=Ids(random.Random(7)),
-            compute=Compute(peers),
-            logs=Logs(peers),
-            trigger_lease=LEASE,
-            sweep_interval=timedelta(days=1),
-        )
+    time = clocks()
+    with peers(compute, logs) as client, closing_database(folder) as own:
+        deps = dependencies(own, time, client)
         with running_server(*registrations(deps, REGIONS)) as channel:
             yield PolicyService(PolicyServiceStub(channel), TriggerServiceStub(channel), deps, time, compute, logs)
-        peers.close()
+
+
+def dependencies(own: Database, time: Clocks, client: Client) -> Dependencies:
+    """What commands need, with the same randomness every time; `client` reaches both neighbours."""
+    return Dependencies(
+        database=own,
+        clocks=time,
+        ids=Ids(random.Random(7)),
+        compute=Compute(client),
+        logs=Logs(client),
+        trigger_lease=LEASE,
+        sweep_interval=timedelta(days=1),
+    )
+
+
+@contextmanager
+def closing_database(folder: Path) -> Iterator[Database]:
+    """An empty database in the folder."""
+    own = database(folder, "policy_service")
+    try:
+        yield own
+    finally:
         own.dispose()
 
 
 @contextmanager
-def _peers(compute: FakeCompute, logs: FakeLogs) -> Iterator[str]:
-    """The address where both fakes are served."""
+def peers(compute: FakeCompute, logs: FakeLogs) -> Iterator[Client]:
+    """A client of both."""
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool)
         instance_service_pb2_grpc.add_InstanceServiceServicer_to_server(compute, server)
         log_service_pb2_grpc.add_LogServiceServicer_to_server(logs, server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
+        client = Client(f"127.0.0.1:{port}")
         try:
-            yield f"127.0.0.1:{port}"
+            yield client
         finally:
+            client.close()
             server.stop(None).wait()

@@ -1,0 +1,109 @@
+"""The servicers without a network: what reaches the wire from each method, under grpcio-testing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc_testing
+import pytest
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+
+from autoimage.policy.v1 import policy_service_pb2 as users
+from autoimage.policy.v1 import trigger_service_pb2 as schedulers
+from policy_service.servicer import PolicyServicer, TriggerServicer
+from servicekit.timestamps import to_proto
+from tests.support import START, clocks
+from tests.support.policy_service import (
+    FIRST,
+    PLACE,
+    POLICY,
+    REGIONS,
+    FakeCompute,
+    FakeLogs,
+    closing_database,
+    dependencies,
+    instance_name,
+    peers,
+    policy,
+)
+
+UID = "11111111-2222-4333-8444-555555555555"
+USERS = users.DESCRIPTOR.services_by_name["PolicyService"]
+SCHEDULERS = schedulers.DESCRIPTOR.services_by_name["TriggerService"]
+
+
+class Caller:
+    """Calls the servicers' methods through a server that is none."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+
+    def __call__(self, request: Message) -> Any:
+        """The response; a refusal fails the test."""
+        response, code, details = self.outcome(request)
+        assert code is grpc.StatusCode.OK, details
+        return response
+
+    def outcome(self, request: Message) -> tuple[Any, grpc.StatusCode, str]:
+        name = request.DESCRIPTOR.name.removesuffix("Request")
+        method: MethodDescriptor = USERS.methods_by_name.get(name) or SCHEDULERS.methods_by_name[name]
+        call = self._server.invoke_unary_unary(method, (), request, None)
+        response, _, code, details = call.termination()
+        return response, code, details
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Iterator[Caller]:
+    compute = FakeCompute()  # type: ignore[abstract]
+    compute.add(instance_name("web"))
+    time = clocks()
+    with peers(compute, FakeLogs()) as client, closing_database(tmp_path) as own:  # type: ignore[abstract]
+        deps = dependencies(own, time, client)
+        servicers = {USERS: PolicyServicer(deps, REGIONS), SCHEDULERS: TriggerServicer(deps, REGIONS)}
+        yield Caller(grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time()))
+
+
+def test_policy_lives_from_create_to_delete(call: Caller) -> None:
+    created = call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy()))
+    assert (created.name, created.next_execution_time) == (POLICY, to_proto(FIRST))
+    assert call(users.GetPolicyRequest(name=POLICY)) == created
+    assert list(call(users.ListPoliciesRequest(parent=PLACE)).policies) == [created]
+    assert not call(users.DisablePolicyRequest(name=POLICY)).HasField("next_execution_time")
+    assert call(users.EnablePolicyRequest(name=POLICY)).next_execution_time == to_proto(FIRST)
+    assert call(users.DeletePolicyRequest(name=POLICY)) == Empty()
+    assert call.outcome(users.GetPolicyRequest(name=POLICY))[1] is grpc.StatusCode.NOT_FOUND
+
+
+def test_instances_come_and_go(call: Caller) -> None:
+    call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy()))
+    instances = [instance_name("web"), instance_name("gone")]
+    linked, refused = call(users.AssociateInstancesRequest(policy=POLICY, instances=instances)).results
+    assert (linked.association.instance, linked.HasField("error")) == (instances[0], False)
+    assert (refused.HasField("association"), refused.error.code) == (False, grpc.StatusCode.NOT_FOUND.value[0])
+    assert list(call(users.ListAssociationsRequest(parent=POLICY)).associations) == [linked.association]
+    results = call(users.DisassociateInstancesRequest(policy=POLICY, instances=instances)).results
+    assert [result.previous_policy for result in results] == [POLICY, ""]
+
+
+def test_run_goes_from_trigger_to_acknowledgement(call: Caller) -> None:
+    created = call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy()))
+    call(users.AssociateInstancesRequest(policy=POLICY, instances=[instance_name("web")]))
+    run = call(users.ExecutePolicyRequest(name=POLICY, request_id=UID))
+    assert (run.run_id, run.trigger_time) == (UID, to_proto(START))
+    (trigger,) = call(schedulers.LeaseTriggersRequest(scheduler="s")).triggers
+    assert (trigger.run_id, trigger.policy_uid) == (UID, created.uid)
+    assert call(schedulers.AckTriggersRequest(trigger_uids=[trigger.uid])) == schedulers.AckTriggersResponse()
+    references = [schedulers.AssociationReference(policy_uid=created.uid, association_uid=trigger.associations[0].uid)]
+    held = call(schedulers.FilterAssociatedRequest(associations=references))
+    assert list(held.association_uids) == [trigger.associations[0].uid]
+    call(schedulers.ReportMissingInstancesRequest(associations=references))
+    assert list(call(schedulers.FilterAssociatedRequest(associations=references)).association_uids) == []
+
+
+def test_bad_request_is_refused_with_a_code_and_a_message(call: Caller) -> None:
+    response, code, details = call.outcome(users.GetPolicyRequest(name="nonsense"))
+    assert (response, code) == (None, grpc.StatusCode.INVALID_ARGUMENT)
+    assert details.startswith("invalid request: name: ")
