@@ -186,10 +186,11 @@ def list_quotas(request: quota_service.ListQuotasRequest) -> Violations:
 
 def update_quota(request: quota_service.UpdateQuotaRequest) -> Violations:
     found = v.within("quota.limit", request.quota.limit, 0, _MAX_LIMIT)
-    found += v.name("quota.name", request.quota.name, QUOTA) if request.quota.name else _missing("quota.name")
-    for path in request.update_mask.paths:
-        if path != "limit":
-            found += v.fail("update_mask", "must be `limit`, which is all that can be changed")
+    found += v.name("quota.name", request.quota.name, QUOTA)
+    if request.HasField("quota") and not request.quota.name:
+        found += _missing("quota.name")
+    if any(path != "limit" for path in request.update_mask.paths):
+        found += v.fail("update_mask", "must be `limit`, which is all that can be changed")
     return found
 
 

@@ -173,10 +173,11 @@ def instance(**fields: Any) -> Instance:
     return Instance(**{"disks": disks(), **fields})
 
 
-def image_request(source: str = INSTANCE, parent: str = PLACE, **fields: Any) -> CreateImageRequest:
+def image_request(source: str = INSTANCE, **fields: Any) -> CreateImageRequest:
     """A request for an image; `display_name` and `labels` are the image's own, all else is the request's."""
     own = {name: fields.pop(name) for name in ("display_name", "labels") if name in fields}
-    return CreateImageRequest(parent=parent, image=Image(source_instance=source, **own), **fields)
+    parent = source.partition("/instances/")[0]
+    return CreateImageRequest(**{"parent": parent, "image": Image(source_instance=source, **own), **fields})
 
 
 def at_once(calls: list[Callable[[], T]]) -> list[T | ServiceError]:

@@ -1,0 +1,309 @@
+"""Each field of each request, wrong in each way: what the refusal says, and that nothing was written."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from autoimage.compute.v1.compute_pb2 import Image, Instance, InstanceDisk, Quota
+from autoimage.compute.v1.image_service_pb2 import (
+    BatchCreateImagesRequest,
+    BatchGetImagesRequest,
+    CreateImageRequest,
+    DeleteImageRequest,
+    GetImageRequest,
+    ImageFilter,
+    ImageRequestReference,
+    ListImagesRequest,
+    ResolveImageRequestsRequest,
+)
+from autoimage.compute.v1.instance_service_pb2 import (
+    BatchCreateInstancesRequest,
+    BatchGetInstancesRequest,
+    CreateInstanceRequest,
+    DeleteInstanceRequest,
+    GetInstanceRequest,
+    InstanceFilter,
+    ListInstancesRequest,
+)
+from autoimage.compute.v1.quota_service_pb2 import GetQuotaRequest, ListQuotasRequest, UpdateQuotaRequest
+from autoimage.compute.v1.snapshot_service_pb2 import GetSnapshotRequest, ListSnapshotsRequest, SnapshotFilter
+from servicekit.errors import Code
+from servicekit.timestamps import to_proto
+from tests.support import START, error_of
+from tests.support.compute_sim import INSTANCE, PLACE, REQUEST_ID, Compute, cloud, facts, image_request, instance, local
+
+FOREIGN = "accounts/globex/regions/cn-north-1"
+ELSEWHERE = "accounts/acme/regions/cn-south-1"
+UNSERVED = "accounts/acme/regions/mars"
+EVERYWHERE = "accounts/-/regions/-"
+NOT_A_UUID = "123e4567-e89b-42d3-a456-42661417400"
+IMAGE = f"{PLACE}/images/img-1"
+BAD_IDS = ("A", "1a", "-a", "a-", "a_b", "a" * 64, "a/b", "ä")
+BAD_TIME = Timestamp(seconds=253_402_300_800)
+Case = tuple[Message, set[str]]
+
+
+def names_wrong(kind: type[Message], field: str, good: str) -> Iterator[Case]:
+    """Requests whose name or parent is missing, malformed, of another kind, of any account."""
+    for wrong in ("", "nonsense", good + "/", good.upper(), "\x00" + good, "accounts/acme", f"{EVERYWHERE}/disks/a"):
+        yield kind(**{field: wrong}), {field}
+
+
+def lists_wrong(kind: type[Message]) -> Iterator[Case]:
+    yield from names_wrong(kind, "parent", PLACE)
+    yield kind(parent=EVERYWHERE), {"parent"}
+    yield kind(parent=PLACE, page_size=-1), {"page_size"}
+
+
+def batches_wrong(kind: type[Message], field: str, item: object) -> Iterator[Case]:
+    """Envelopes of batches: without parent or items, with a malformed or half-open parent, with too many items."""
+    for parent in ("", "nonsense", "accounts/acme/regions/-", "accounts/-/regions/cn-north-1", INSTANCE):
+        yield kind(**{"parent": parent, field: [item]}), {"parent"}
+    yield kind(parent=PLACE), {field}
+    yield kind(**{"parent": PLACE, field: [item] * 501}), {field}
+
+
+def new_instance(**fields: Any) -> CreateInstanceRequest:
+    return CreateInstanceRequest(**{"parent": PLACE, "instance": instance(), **fields})
+
+
+def with_disks(*disks: InstanceDisk, **fields: Any) -> CreateInstanceRequest:
+    return new_instance(instance=Instance(disks=disks, **fields))
+
+
+INSTANCES: list[Case] = [
+    *names_wrong(GetInstanceRequest, "name", INSTANCE),
+    *names_wrong(DeleteInstanceRequest, "name", INSTANCE),
+    *lists_wrong(ListInstancesRequest),
+    *batches_wrong(BatchCreateInstancesRequest, "requests", new_instance()),
+    *batches_wrong(BatchGetInstancesRequest, "names", INSTANCE),
+    *((new_instance(parent=wrong), {"parent"}) for wrong in ("", "nonsense", INSTANCE, EVERYWHERE)),
+    *((new_instance(instance_id=wrong), {"instance_id"}) for wrong in BAD_IDS),
+    (new_instance(request_id=NOT_A_UUID), {"request_id"}),
+    (CreateInstanceRequest(parent=PLACE), {"instance"}),
+    (new_instance(instance=instance(name=INSTANCE)), {"instance.name"}),
+    (new_instance(instance=instance(create_time=to_proto(START))), {"instance.create_time"}),
+    (new_instance(instance=instance(building_image=IMAGE)), {"instance.building_image"}),
+    (new_instance(instance=instance(state=99)), {"instance.state"}),
+    *(
+        (new_instance(instance=instance(display_name=wrong)), {"instance.display_name"})
+        for wrong in ("x" * 33, "a b", "a\n", "é", "a/b", "a\x00")
+    ),
+    (with_disks(), {"instance.disks"}),
+    (with_disks(cloud("vdb")), {"instance.disks"}),
+    (
+        with_disks(InstanceDisk()),
+        {"instance.disks", *(f"instance.disks[0].{f}" for f in InstanceDisk.DESCRIPTOR.fields_by_name if f != "disk")},
+    ),
+    *(
+        (with_disks(cloud(), cloud(wrong)), {"instance.disks[1].device_name"})
+        for wrong in ("vd", "vd1", "vdaa", "sda", "VDB", "vdb\n")
+    ),
+    (with_disks(cloud(), cloud()), {"instance.disks[1]"}),
+    (with_disks(cloud(), InstanceDisk(device_name="vdb", size_gib=20)), {"instance.disks[1].kind"}),
+    (with_disks(cloud(), InstanceDisk(device_name="vdb", kind=9, size_gib=20)), {"instance.disks[1].kind"}),  # type: ignore[arg-type]
+    (with_disks(cloud(), cloud("vdb", 0)), {"instance.disks[1].size_gib"}),
+    *((with_disks(cloud("vda", wrong)), {"instance.disks[0].size_gib"}) for wrong in (-1, 39, 501)),
+    *((with_disks(cloud(), cloud("vdb", wrong)), {"instance.disks[1].size_gib"}) for wrong in (19, 16_001)),
+    *((with_disks(cloud(), local("vdb", wrong)), {"instance.disks[1].size_gib"}) for wrong in (-1, 16_001)),
+    (
+        with_disks(cloud(), InstanceDisk(device_name="vdb", kind=InstanceDisk.KIND_LOCAL, size_gib=1, disk="x")),
+        {"instance.disks[1].disk"},
+    ),
+    (with_disks(*(cloud(f"vd{letter}") for letter in "abcdefghi")), {"instance.disks"}),
+    (with_disks(*(local(f"vd{letter}") for letter in "abcdefghijklmnopqrstuvwxyz")), {"instance.disks"}),
+    (ListInstancesRequest(parent=PLACE, filter=InstanceFilter(instance_ids=["a"] * 101)), {"filter.instance_ids"}),
+    (
+        ListInstancesRequest(parent=PLACE, filter=InstanceFilter(instance_ids=["A", ""])),
+        {"filter.instance_ids[0]", "filter.instance_ids[1]"},
+    ),
+    (
+        ListInstancesRequest(parent=PLACE, filter=InstanceFilter(states=[0, 99])),  # type: ignore[list-item]
+        {"filter.states[0]", "filter.states[1]"},
+    ),
+    (ListInstancesRequest(parent=PLACE, filter=InstanceFilter(display_name="x" * 33)), {"filter.display_name"}),
+    (
+        ListInstancesRequest(parent=PLACE, filter=InstanceFilter(system_disk_kind=9)),  # type: ignore[arg-type]
+        {"filter.system_disk_kind"},
+    ),
+    (
+        CreateInstanceRequest(instance_id="A", instance=Instance(name="x", display_name="a b"), request_id="y"),
+        {"parent", "instance_id", "instance.name", "instance.display_name", "instance.disks", "request_id"},
+    ),
+]
+
+
+def with_image(**fields: Any) -> CreateImageRequest:
+    return image_request(image=Image(**{"source_instance": INSTANCE, **fields}))
+
+
+def filtered(**fields: Any) -> ListImagesRequest:
+    return ListImagesRequest(parent=PLACE, filter=ImageFilter(**fields))
+
+
+def reference(**fields: Any) -> ResolveImageRequestsRequest:
+    asked = ImageRequestReference(**{"source_instance": INSTANCE, "request_id": REQUEST_ID, **fields})
+    return ResolveImageRequestsRequest(requests=[asked])
+
+
+IMAGES: list[Case] = [
+    *names_wrong(GetImageRequest, "name", IMAGE),
+    *names_wrong(DeleteImageRequest, "name", IMAGE),
+    *lists_wrong(ListImagesRequest),
+    *batches_wrong(BatchCreateImagesRequest, "requests", image_request()),
+    *batches_wrong(BatchGetImagesRequest, "names", IMAGE),
+    (image_request(parent=""), {"parent"}),
+    (CreateImageRequest(parent=PLACE), {"image"}),
+    *(
+        (with_image(source_instance=wrong), {"image.source_instance"})
+        for wrong in ("", "nonsense", IMAGE, f"{FOREIGN}/instances/web", f"{ELSEWHERE}/instances/web")
+    ),
+    (with_image(name=IMAGE), {"image.name"}),
+    (with_image(display_name="x" * 129), {"image.display_name"}),
+    (with_image(display_name="a\x00"), {"image.display_name"}),
+    (with_image(state=Image.STATE_AVAILABLE), {"image.state"}),
+    (with_image(progress_percent=1), {"image.progress_percent"}),
+    (with_image(request_id=REQUEST_ID), {"image.request_id"}),
+    (with_image(reason=1), {"image.reason"}),
+    (with_image(create_time=to_proto(START)), {"image.create_time"}),
+    (with_image(finish_time=to_proto(START)), {"image.finish_time"}),
+    (with_image(etag="x"), {"image.etag"}),
+    *((with_image(labels={wrong: ""}), {"image.labels"}) for wrong in ("", "A", "1a", "a.b", "a" * 64, "ä")),
+    (with_image(labels={"a": "x" * 257}), {'image.labels["a"]'}),
+    (with_image(labels={"a": "\x00"}), {'image.labels["a"]'}),
+    (with_image(labels={f"a{number}": "" for number in range(65)}), {"image.labels"}),
+    *((image_request(devices=["vda", wrong]), {"devices[1]"}) for wrong in ("", "vd", "sda", "vdb1", "vda")),
+    (image_request(request_id=NOT_A_UUID), {"request_id"}),
+    (image_request(request_id="00000000-0000-0000-0000-000000000000"), {"request_id"}),
+    (image_request(not_after=BAD_TIME), {"not_after"}),
+    (filtered(image_ids=["a"] * 101), {"filter.image_ids"}),
+    (filtered(image_ids=["A"]), {"filter.image_ids[0]"}),
+    (filtered(states=[0, 99]), {"filter.states[0]", "filter.states[1]"}),
+    *(
+        (filtered(source_instance=wrong), {"filter.source_instance"})
+        for wrong in ("nonsense", f"{FOREIGN}/instances/web", f"{ELSEWHERE}/instances/web")
+    ),
+    (DeleteImageRequest(name=IMAGE, etag="x" * 65), {"etag"}),
+    (ResolveImageRequestsRequest(), {"requests"}),
+    (ResolveImageRequestsRequest(requests=list(reference().requests) * 501), {"requests"}),
+    (reference(source_instance=""), {"requests[0].source_instance"}),
+    (reference(source_instance=f"{EVERYWHERE}/instances/web"), {"requests[0].source_instance"}),
+    (reference(request_id=""), {"requests[0].request_id"}),
+    (reference(request_id=NOT_A_UUID), {"requests[0].request_id"}),
+    (
+        CreateImageRequest(
+            parent="x", image=Image(labels={"A": ""}), devices=["a"], request_id="y", not_after=BAD_TIME
+        ),
+        {"parent", "image.source_instance", "image.labels", "devices[0]", "request_id", "not_after"},
+    ),
+]
+
+
+def quota(**fields: Any) -> UpdateQuotaRequest:
+    return UpdateQuotaRequest(quota=Quota(**{"name": f"{PLACE}/quotas/images", **fields}))
+
+
+OTHERS: list[Case] = [
+    *names_wrong(GetSnapshotRequest, "name", f"{PLACE}/snapshots/snapshot-1"),
+    *lists_wrong(ListSnapshotsRequest),
+    (ListSnapshotsRequest(parent=PLACE, filter=SnapshotFilter(image="nonsense")), {"filter.image"}),
+    (ListSnapshotsRequest(parent=PLACE, filter=SnapshotFilter(image=f"{FOREIGN}/images/img-1")), {"filter.image"}),
+    (
+        ListSnapshotsRequest(parent=PLACE, filter=SnapshotFilter(states=[0, 99])),  # type: ignore[list-item]
+        {"filter.states[0]", "filter.states[1]"},
+    ),
+    *names_wrong(GetQuotaRequest, "name", f"{PLACE}/quotas/images"),
+    *lists_wrong(ListQuotasRequest),
+    (UpdateQuotaRequest(), {"quota"}),
+    *((quota(name=wrong), {"quota.name"}) for wrong in ("", "nonsense", PLACE, f"{EVERYWHERE}/quotas/images")),
+    (quota(limit=-1), {"quota.limit"}),
+    (quota(limit=1_000_001), {"quota.limit"}),
+    (quota(used=1), {"quota.used"}),
+    *(
+        (
+            UpdateQuotaRequest(quota=Quota(name=f"{PLACE}/quotas/images"), update_mask=FieldMask(paths=[wrong])),
+            {"update_mask"},
+        )
+        for wrong in ("used", "name", "*", "nonsense", "")
+    ),
+]
+
+
+@pytest.mark.parametrize(("request_message", "fields"), [*INSTANCES, *IMAGES, *OTHERS], ids=lambda each: None)
+def test_a_wrong_request_is_refused_with_every_wrong_field(
+    compute: Compute, request_message: Message, fields: set[str]
+) -> None:
+    error = error_of(compute.call, request_message)
+    assert facts(error) == (Code.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+    assert {violation.field for violation in error.violations if violation.field} == fields
+    assert compute.exists() == compute.used() == {"disks": 0, "images": 0, "instances": 0, "snapshots": 0}
+    assert compute.limits() == {"disks": 40, "images": 5, "instances": 20, "snapshots": 15}
+
+
+@pytest.mark.parametrize(
+    "request_message",
+    [
+        new_instance(parent=UNSERVED),
+        GetInstanceRequest(name=f"{UNSERVED}/instances/web"),
+        DeleteInstanceRequest(name=f"{UNSERVED}/instances/web"),
+        ListInstancesRequest(parent=UNSERVED),
+        BatchGetInstancesRequest(parent=UNSERVED, names=[INSTANCE]),
+        BatchCreateInstancesRequest(parent=UNSERVED, requests=[new_instance()]),
+        image_request(f"{UNSERVED}/instances/web"),
+        GetImageRequest(name=f"{UNSERVED}/images/img-1"),
+        DeleteImageRequest(name=f"{UNSERVED}/images/img-1"),
+        ListImagesRequest(parent=UNSERVED),
+        BatchGetImagesRequest(parent=UNSERVED, names=[IMAGE]),
+        BatchCreateImagesRequest(parent=UNSERVED, requests=[image_request()]),
+        reference(source_instance=f"{UNSERVED}/instances/web"),
+        GetSnapshotRequest(name=f"{UNSERVED}/snapshots/snapshot-1"),
+        ListSnapshotsRequest(parent=UNSERVED),
+        GetQuotaRequest(name=f"{UNSERVED}/quotas/images"),
+        ListQuotasRequest(parent=UNSERVED),
+        quota(name=f"{UNSERVED}/quotas/images"),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_region_that_is_not_served_is_refused(compute: Compute, request_message: Message) -> None:
+    error = error_of(compute.call, request_message)
+    assert facts(error) == (Code.INVALID_ARGUMENT, "REGION_NOT_SERVED")
+    assert error.metadata == {"regions": "cn-north-1,cn-south-1"}
+
+
+@pytest.mark.parametrize(
+    "request_message",
+    [
+        *(with_disks(cloud("vda", size)) for size in (40, 500)),
+        *(with_disks(cloud(), cloud("vdb", size)) for size in (20, 16_000)),
+        *(with_disks(cloud(), local("vdb", size)) for size in (1, 16_000)),
+        with_disks(*(cloud(f"vd{letter}") for letter in "abcdefgh")),
+        with_disks(*(local(f"vd{letter}") for letter in "abcdefghijklmnopqrstuvwxy")),
+        with_disks(cloud("vdb"), state=Instance.STATE_STOPPED),
+        new_instance(instance=instance(display_name="国" * 32)),
+        new_instance(instance_id="a"),
+        new_instance(instance_id="a" * 63),
+    ],
+    ids=lambda each: None,
+)
+def test_an_instance_on_the_edge_of_what_is_allowed_is_created(compute: Compute, request_message: Message) -> None:
+    assert compute.call(request_message).name
+
+
+@pytest.mark.parametrize(
+    "request_message",
+    [
+        with_image(display_name="国" * 128),
+        with_image(labels={f"a{number}": "国" * 256 for number in range(64)}),
+        with_image(labels={"a" * 63: "", "a-b_c": ""}),
+        image_request(devices=[f"vd{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]),
+        image_request(request_id=REQUEST_ID.upper()),
+    ],
+    ids=lambda each: None,
+)
+def test_an_image_on_the_edge_of_what_is_allowed_is_created(compute: Compute, request_message: Message) -> None:
+    compute.create_instance()
+    assert compute.call(request_message).name
