@@ -82,8 +82,12 @@ class Clocks:
 
 
 def product_clock(setting: str) -> Clock:
-    """The clock that a configuration value names: `wall`, or the path of a clock file."""
-    return WallClock() if setting == "wall" else SteppedClock(setting)
+    """The clock that a setting names: `wall`, or the path of a clock file, which must tell a time already."""
+    if setting == "wall":
+        return WallClock()
+    clock = SteppedClock(setting)
+    clock.now()
+    return clock
 
 
 def write_clock(path: Path | str, moment: datetime) -> None:

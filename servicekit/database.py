@@ -60,6 +60,11 @@ def check_url(url: str) -> str:
     return url
 
 
+def shown(url: str) -> str:
+    """The URL as it may be shown: without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
 class Database:
     """Opens transactions. Safe to share between threads. Opens no file before the first transaction.
 

@@ -3,9 +3,10 @@
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from servicekit.admission import Admission
 from servicekit.client import MAX_MESSAGE_BYTES
 from servicekit.clock import ClockFileError, Clocks, WallClock
 from servicekit.config import ConfigError, ServerSettings
+from servicekit.database import shown
 from servicekit.errors import DatabaseUnavailable
 from servicekit.health import Health
 from servicekit.loop import Loop
@@ -42,10 +44,8 @@ Registration = tuple[Callable[[Any, grpc.Server], None], object, str]
 class PortInUse(Exception):
     """The address to listen on is taken, or is not this machine's."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(
-            f"cannot listen on {address}: another program uses this port, or the address is not this machine's"
-        )
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"cannot listen on {address}: {why}")
 
 
 class Server:
@@ -64,7 +64,7 @@ class Server:
         for add, servicer, service in servicers:
             check_servicer(servicer, service)
             add(servicer, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._reflection_pool = ThreadPoolExecutor(2, thread_name_prefix="reflection")
         described = reflection.ReflectionServicer([*names, health.SERVICE_NAME, reflection.SERVICE_NAME])
         serve_apart(described, ("ServerReflectionInfo",), self._reflection_pool)
@@ -73,10 +73,11 @@ class Server:
     def start(self) -> int:
         """Listens and serves; the port that is listened on. Raises PortInUse."""
         address = self._settings.listen
+        _try_port(address)
         try:
             port = int(self._server.add_insecure_port(address))
         except RuntimeError as error:
-            raise PortInUse(address) from error
+            raise PortInUse(address, str(error)) from error
         self._health.start()
         self._server.start()
         _LOG.info("serving", address=f"{address.rpartition(':')[0]}:{port}")
@@ -95,6 +96,16 @@ class Server:
         self._admission.close()
         self._reflection_pool.shutdown(wait=False)
         self._pool.shutdown(wait=False)
+
+
+def _try_port(address: str) -> None:
+    """Finds out before grpc does, which would tell the reason to standard error only."""
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host.strip("[]"), int(port)), family=family).close()
+    except OSError as error:
+        raise PortInUse(address, f"{os.strerror(error.errno or 0)}") from error
 
 
 def check_servicer(servicer: object, service: str) -> None:
@@ -168,18 +179,21 @@ def main(
     """
     try:
         settings = config.load(name.upper(), settings_class, os.environ if environ is None else environ)
-        logs.configure(name, settings.log_level)
-        run(compose(settings))
     except ConfigError as error:
-        return _give_up(name, error.problems)
-    except (PortInUse, DatabaseTooNew, DatabaseUnavailable, ClockFileError) as error:
-        return _give_up(name, [str(error)])
+        return _give_up(name, *error.problems)
+    logs.configure(name, settings.log_level)
+    try:
+        run(compose(settings))
+    except (PortInUse, ClockFileError) as error:
+        return _give_up(name, str(error))
+    except (DatabaseTooNew, DatabaseUnavailable) as error:
+        return _give_up(name, f"{shown(settings.database_url)}: {error}")
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def _give_up(name: str, problems: Iterable[str]) -> int:
+def _give_up(name: str, *problems: str) -> int:
     for problem in problems:
         print(f"{name}: {problem}", file=sys.stderr)  # noqa: T201 - for a person, and logging may not be set up yet
     return 2

@@ -132,11 +132,12 @@ def test_the_wall_clock_is_utc() -> None:
     assert WallClock().now().tzinfo is UTC
 
 
-def test_a_setting_names_a_clock() -> None:
+def test_a_setting_names_a_clock(tmp_path: Path) -> None:
     assert isinstance(product_clock("wall"), WallClock)
-    stepped = product_clock("data/clock")
-    assert isinstance(stepped, SteppedClock)
-    assert stepped.path == Path("data/clock")
+    write_clock(tmp_path / "clock", START)
+    assert product_clock(str(tmp_path / "clock")).now() == START
+    with pytest.raises(ClockFileError):
+        product_clock(str(tmp_path / "missing"))
 
 
 def test_ids_have_a_prefix_and_ten_letters_or_digits() -> None:

@@ -1,0 +1,202 @@
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from servicekit import calls
+from servicekit.client import Client
+from servicekit.config import ServerSettings
+from servicekit.errors import FailedPrecondition, NotFound, Unavailable
+from servicekit.server import Server
+from tests.support import error_of
+from tests.unit.servicekit.example import NAME, Book, GetBookRequest, ShelfServicer, ShelfStub, registration
+
+REQUEST = GetBookRequest(name=NAME)
+Connect = Callable[..., tuple[Client, Any]]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Makes a client of a server that acts so, and its stub."""
+    closing: list[Callable[[], None]] = []
+
+    def make(act: Callable[[Any], Any], **options: Any) -> tuple[Client, Any]:
+        settings = ServerSettings(listen="127.0.0.1:0", drain_seconds=0)
+        server = Server(settings, [registration(ShelfServicer(act))], lambda: None)
+        client = Client(f"127.0.0.1:{server.start()}", **options)
+        closing.extend([client.close, server.close])
+        return client, client.stub(ShelfStub)
+
+    yield make
+    for close in closing:
+        close()
+
+
+def test_an_answer_comes_back(connect: Connect) -> None:
+    client, stub = connect(lambda request: Book(name=request.name))
+    assert client.call(stub.GetBook, REQUEST) == Book(name=NAME)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        NotFound("book", NAME),
+        FailedPrecondition("INSTANCE_BUSY", "busy", subject=NAME, metadata={"instance": NAME}),
+        Unavailable("DATABASE_FULL", retry_after=timedelta(seconds=7)),
+    ],
+)
+def test_the_other_side_s_error_is_raised_again(connect: Connect, raised: Any) -> None:
+    def act(_request: Any) -> Any:
+        raise raised
+
+    client, stub = connect(act)
+    error = error_of(client.call, stub.GetBook, REQUEST)
+    assert type(error) is type(raised)
+    assert vars(error) == {**vars(raised), "code": raised.code, "reason": raised.reason}
+
+
+def test_an_error_passes_unchanged_through_a_service_between(connect: Connect) -> None:
+    def fail(_request: Any) -> Any:
+        raise FailedPrecondition("INSTANCE_BUSY", "busy", subject=NAME, metadata={"instance": NAME})
+
+    inner, inner_stub = connect(fail)
+    outer, outer_stub = connect(lambda request: inner.call(inner_stub.GetBook, request))
+    error = error_of(outer.call, outer_stub.GetBook, REQUEST)
+    assert (error.reason, error.metadata) == ("INSTANCE_BUSY", {"instance": NAME})
+
+
+def test_a_service_that_is_away_is_unavailable_and_found_when_it_is_back(connect: Connect) -> None:
+    settings = ServerSettings(listen="127.0.0.1:0", drain_seconds=0)
+    first = Server(settings, [registration(ShelfServicer())], lambda: None)
+    port = first.start()
+    client = Client(f"127.0.0.1:{port}")
+    stub: Any = client.stub(ShelfStub)
+    assert client.call(stub.GetBook, REQUEST)
+    first.close()
+    error = error_of(client.call, stub.GetBook, REQUEST)
+    assert isinstance(error, Unavailable)
+    assert (error.reason, error.retry_after) == ("TRANSPORT", timedelta(seconds=1))
+    settings = ServerSettings(listen=f"127.0.0.1:{port}", drain_seconds=0)
+    second = Server(settings, [registration(ShelfServicer())], lambda: None)
+    second.start()
+    tries = 0
+    while True:  # the channel tries again by itself, once a second at most
+        tries += 1
+        try:
+            assert client.call(stub.GetBook, REQUEST, deadline=timedelta(seconds=5)) == Book(name=NAME)
+            break
+        except Unavailable:
+            assert tries < 1_000_000
+    client.close()
+    second.close()
+
+
+def test_every_call_has_a_deadline(connect: Connect) -> None:
+    over = threading.Event()
+    seen: list[float | None] = []
+
+    def act(_request: Any) -> Any:
+        seen.append(calls.remaining_seconds())
+        over.wait(20)
+        return Book()
+
+    client, stub = connect(act, deadline=timedelta(milliseconds=50))
+    error = error_of(client.call, stub.GetBook, REQUEST)
+    assert isinstance(error, Unavailable)
+    assert error.reason == "TRANSPORT"
+    assert error.message.startswith("DEADLINE_EXCEEDED")
+    over.set()
+    assert client.call(stub.GetBook, REQUEST, deadline=timedelta(minutes=5)) == Book()
+    assert (seen[-1] or 0) > 200
+
+
+def test_a_call_on_behalf_of_another_ends_before_it_and_carries_its_request_id(connect: Connect) -> None:
+    seen: list[tuple[float, str | None]] = []
+
+    def act(_request: Any) -> Any:
+        seen.append((calls.remaining_seconds() or 0, calls.current_request_id()))
+        return Book()
+
+    client, stub = connect(act)
+    with calls.serving("r-7", 5.0):
+        client.call(stub.GetBook, REQUEST)
+        client.call(stub.GetBook, REQUEST, deadline=timedelta(seconds=1))
+    client.call(stub.GetBook, REQUEST)
+    (inherited, first_id), (own, second_id), (default, third_id) = seen
+    assert 4 < inherited <= 5
+    assert own <= 1.1
+    assert 5 < default < 11
+    assert (first_id, second_id) == ("r-7", "r-7")
+    assert third_id not in (None, "r-7")
+
+
+@pytest.mark.parametrize("left", [0.02, 0.0, -1.0])
+def test_with_no_time_left_nothing_is_sent(connect: Connect, left: float) -> None:
+    client, stub = connect(lambda request: pytest.fail("sent"))
+    with calls.serving("r-7", left):
+        error = error_of(client.call, stub.GetBook, REQUEST)
+    assert isinstance(error, Unavailable)
+    assert error.reason == "TRANSPORT"
+
+
+def test_calls_beyond_the_cap_wait_for_a_turn(connect: Connect) -> None:
+    lock = threading.Lock()
+    running = most = 0
+
+    def act(_request: Any) -> Any:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        barrier.wait()
+        with lock:
+            running -= 1
+        return Book()
+
+    barrier = threading.Barrier(2)
+    client, stub = connect(act, max_in_flight=2)
+    with ThreadPoolExecutor(6) as pool:
+        answers = [pool.submit(client.call, stub.GetBook, REQUEST) for _ in range(6)]
+        assert [answer.result() for answer in answers] == [Book()] * 6
+    assert most == 2
+
+
+def test_waiting_for_a_turn_is_bounded_by_the_deadline(connect: Connect) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def act(_request: Any) -> Any:
+        inside.set()
+        go_on.wait(20)
+        return Book()
+
+    client, stub = connect(act, max_in_flight=1)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.call, stub.GetBook, REQUEST)
+        assert inside.wait(20)
+        error = error_of(client.call, stub.GetBook, REQUEST, deadline=timedelta(milliseconds=20))
+        assert error.message == "no time left to make the call"
+        go_on.set()
+        assert first.result() == Book()
+
+
+def test_a_client_that_is_closed_cancels_its_calls_as_retryable(connect: Connect) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def act(_request: Any) -> Any:
+        inside.set()
+        go_on.wait(20)
+        return Book()
+
+    client, stub = connect(act)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(error_of, client.call, stub.GetBook, REQUEST)
+        assert inside.wait(20)
+        client.close()
+        error = first.result()
+    go_on.set()
+    assert isinstance(error, Unavailable)
+    assert error.message.startswith("CANCELLED")
+    assert error_of(client.call, stub.GetBook, REQUEST).message == "the client is closed"
