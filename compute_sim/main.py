@@ -50,10 +50,10 @@ def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registrat
 
 
 def compose(settings: Settings) -> Service:
-    database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
-    upgrade(database, _PACKAGE, schema.HEAD)
     clocks = Clocks(product=product_clock(settings.product_clock), operating=WallClock())
     clocks.product.now()  # a clock file that can't be read is told now, not by the first call
+    database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
+    upgrade(database, _PACKAGE, schema.HEAD)
     deps = Dependencies(database, clocks, Ids(), settings.simulation)
     return Service(Server(settings, registrations(deps, settings.regions), database.ping), closing=[database.dispose])
 

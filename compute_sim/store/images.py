@@ -75,6 +75,8 @@ def delete(connection: sa.Connection, key: Key) -> None:
 
 def _load(connection: sa.Connection, select: sa.Select[Any]) -> list[Image]:
     rows = connection.execute(select).all()
+    if not rows:
+        return []
     keys = [key_of(row, "image_id") for row in rows]
     disks = _disks(connection, keys)
     return [

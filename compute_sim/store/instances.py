@@ -80,6 +80,8 @@ def _has_system_disk(kind: DiskKind) -> sa.ColumnElement[bool]:
 
 def _load(connection: sa.Connection, select: sa.Select[Any]) -> list[Instance]:
     rows = connection.execute(select).all()
+    if not rows:
+        return []
     keys = [key_of(row, "instance_id") for row in rows]
     disks = _disks(connection, keys)
     building = images.building(connection, keys)
