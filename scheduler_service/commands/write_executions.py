@@ -71,13 +71,16 @@ def _tasks(trigger: Trigger, execution: Execution, product: datetime, operating:
 def _overlaps(
     tasks: Sequence[Task], earlier: dict[str, list[Task]], product: datetime, operating: datetime
 ) -> Iterable[Change]:
-    """A new task is skipped while its instance is being imaged; it takes the place of one that is pending (X4)."""
+    """A new task is skipped while its instance is being imaged; it takes the place of one that is pending (X4).
+
+    One that is on its way to another end already keeps that end.
+    """
     for task in tasks:
         before = earlier.get(task.instance, [])
         if any(other.state is TaskState.BUILDING for other in before):
             yield Change(task, ended(task, TaskState.SKIPPED, "OVERLAP", product))
             continue
-        for other in before:
+        for other in (other for other in before if other.phase is Phase.SEND):
             # The fence moves on: whoever holds a claim on the earlier task can't send it any more.
             superseded = ending(other, TaskState.SKIPPED, "SUPERSEDED", product, operating)
             yield Change(other, replace(superseded, fence=other.fence + 1))
