@@ -16,7 +16,7 @@ _TRANSIENT = frozenset(
 )
 """Canonical codes that may pass. RESOURCE_EXHAUSTED is one: a quota is told by its reason, all else is throttling."""
 
-UNAVAILABLE = Refusal(Trouble.TRANSIENT, "COMPUTE_UNAVAILABLE")
+COMPUTE_UNAVAILABLE = "COMPUTE_UNAVAILABLE"
 
 
 def refusal(code: str, reason: str, *, known_reason: bool, retry_after: timedelta | None) -> Refusal:
@@ -25,5 +25,5 @@ def refusal(code: str, reason: str, *, known_reason: bool, retry_after: timedelt
     if trouble is not None:
         return Refusal(trouble, reason)
     if code in _TRANSIENT:
-        return Refusal(Trouble.TRANSIENT, "COMPUTE_UNAVAILABLE", retry_after or timedelta(0))
+        return Refusal(Trouble.TRANSIENT, COMPUTE_UNAVAILABLE, retry_after or timedelta(0))
     return Refusal(Trouble.PERMANENT, reason if known_reason else "COMPUTE_REFUSED")

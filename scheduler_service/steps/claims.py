@@ -9,9 +9,10 @@ import structlog
 from scheduler_service.commands.record import Change, record
 from scheduler_service.dependencies import Dependencies
 from scheduler_service.domain.executions import Execution
-from scheduler_service.domain.tasks import Phase, Refusal, Task, put_off
+from scheduler_service.domain.tasks import Phase, Task, put_off
 from scheduler_service.store import executions as execution_store
 from scheduler_service.store import tasks as task_store
+from servicekit.errors import ServiceError
 from servicekit.loop import Wake
 
 BATCH = 500
@@ -37,9 +38,10 @@ def run(deps: Dependencies, phases: Collection[Phase], work: Callable[[Dependenc
     batch, wake = _take(deps, phases)
     if batch is None:
         return wake
-    answered = work(deps, batch)
+    if not work(deps, batch):
+        return Wake(operating=deps.clocks.operating.now() + AFTER_FAILURE)
     deps.notify()
-    return Wake(at_once=True) if answered else Wake(operating=deps.clocks.operating.now() + AFTER_FAILURE)
+    return Wake(at_once=True)
 
 
 def _take(deps: Dependencies, phases: Collection[Phase]) -> tuple[Batch | None, Wake]:
@@ -77,10 +79,13 @@ def write(deps: Dependencies, changes: Sequence[Change]) -> list[Change]:
     return kept
 
 
-def put_off_all(deps: Dependencies, tasks: Sequence[Task], refusal: Refusal) -> None:
+def put_off_all(deps: Dependencies, tasks: Sequence[Task], reason: str, error: ServiceError) -> None:
     """The service that the tasks need did not answer: each is tried again after a pause of its own."""
-    operating = deps.clocks.operating.now()
-    write(
-        deps,
-        [Change(task, put_off(task, refusal.reason, operating, deps.random, refusal.retry_after)) for task in tasks],
-    )
+    _LOG.warning("tasks_put_off", tasks=len(tasks), reason=reason, error=error.reason, message=error.message)
+    operating, at_least = deps.clocks.operating.now(), _asked_for(error)
+    write(deps, [Change(task, put_off(task, reason, operating, deps.random, at_least)) for task in tasks])
+
+
+def _asked_for(error: ServiceError) -> timedelta:
+    """How long the service wants to be left alone. If nobody answered, our own client made the delay up."""
+    return timedelta(0) if error.reason == "TRANSPORT" else error.retry_after or timedelta(0)

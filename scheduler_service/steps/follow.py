@@ -1,7 +1,5 @@
 """Step 4 of the main job: follow builds in flight, and images that come late."""
 
-import structlog
-
 from scheduler_service.commands.record import Change
 from scheduler_service.dependencies import Dependencies
 from scheduler_service.domain import refusals
@@ -9,8 +7,6 @@ from scheduler_service.domain.tasks import Build, Phase, Refusal, Task, observed
 from scheduler_service.steps.claims import Batch, put_off_all, run, write
 from servicekit.errors import ServiceError
 from servicekit.loop import Wake
-
-_LOG = structlog.get_logger(__name__)
 
 
 def follow(deps: Dependencies) -> Wake:
@@ -22,16 +18,15 @@ def _follow(deps: Dependencies, batch: Batch) -> bool:
     try:
         answers = deps.compute.get_images([task.image for task in batch.tasks])
     except ServiceError as error:
-        _LOG.warning("compute_unavailable", tasks=len(batch.tasks), reason=error.reason, message=error.message)
-        put_off_all(deps, batch.tasks, refusals.UNAVAILABLE)
+        put_off_all(deps, batch.tasks, refusals.COMPUTE_UNAVAILABLE, error)
         return False
-    write(deps, [Change(task, _after(deps, task, answer)) for task, answer in zip(batch.tasks, answers, strict=True)])
-    return True
-
-
-def _after(deps: Dependencies, task: Task, answer: Build | Refusal | None) -> Task:
     product, operating = deps.clocks.product.now(), deps.clocks.operating.now()
-    if isinstance(answer, Refusal):
-        return put_off(task, answer.reason, operating, deps.random, answer.retry_after)
-    look = observed_late if task.phase is Phase.LATE else observed
-    return look(task, answer, product, operating)
+
+    def after(task: Task, answer: Build | Refusal | None) -> Task:
+        if isinstance(answer, Refusal):
+            return put_off(task, answer.reason, operating, deps.random, answer.retry_after)
+        look = observed_late if task.phase is Phase.LATE else observed
+        return look(task, answer, product, operating)
+
+    write(deps, [Change(task, after(task, answer)) for task, answer in zip(batch.tasks, answers, strict=True)])
+    return True

@@ -1,7 +1,5 @@
 """Settles tasks that are to end without success but were sent once (X6): compute knows whether there is an image."""
 
-import structlog
-
 from scheduler_service.commands.record import Change
 from scheduler_service.dependencies import Dependencies
 from scheduler_service.domain import refusals
@@ -9,8 +7,6 @@ from scheduler_service.domain.tasks import Phase, resolved
 from scheduler_service.steps.claims import Batch, put_off_all, run, write
 from servicekit.errors import ServiceError
 from servicekit.loop import Wake
-
-_LOG = structlog.get_logger(__name__)
 
 
 def resolve(deps: Dependencies) -> Wake:
@@ -22,8 +18,7 @@ def _resolve(deps: Dependencies, batch: Batch) -> bool:
     try:
         answers = deps.compute.resolve(batch.tasks)
     except ServiceError as error:
-        _LOG.warning("compute_unavailable", tasks=len(batch.tasks), reason=error.reason, message=error.message)
-        put_off_all(deps, batch.tasks, refusals.UNAVAILABLE)
+        put_off_all(deps, batch.tasks, refusals.COMPUTE_UNAVAILABLE, error)
         return False
     product, operating = deps.clocks.product.now(), deps.clocks.operating.now()
     write(

@@ -14,7 +14,6 @@ from scheduler_service.domain.tasks import (
     Refusal,
     Task,
     TaskState,
-    Trouble,
     accepted,
     ending,
     past_window,
@@ -22,11 +21,10 @@ from scheduler_service.domain.tasks import (
 )
 from scheduler_service.peers.policies import Associated
 from scheduler_service.steps.claims import Batch, put_off_all, run, write
-from servicekit.errors import ServiceError, Unavailable
+from servicekit.errors import ServiceError
 from servicekit.loop import Wake
 
 _LOG = structlog.get_logger(__name__)
-_POLICY_SERVICE_UNAVAILABLE = Refusal(Trouble.TRANSIENT, "POLICY_SERVICE_UNAVAILABLE")
 
 
 def send(deps: Dependencies) -> Wake:
@@ -40,9 +38,8 @@ def _send(deps: Dependencies, batch: Batch) -> bool:
         return True
     try:
         associated = deps.policies.filter_associated(in_time)
-    except Unavailable as error:
-        _LOG.warning("policy_service_unavailable", tasks=len(in_time), message=error.message)
-        put_off_all(deps, in_time, _POLICY_SERVICE_UNAVAILABLE)
+    except ServiceError as error:
+        put_off_all(deps, in_time, "POLICY_SERVICE_UNAVAILABLE", error)
         return False
     ready = _mark_sent(deps, _still_associated(deps, in_time, associated))
     if not ready:
@@ -50,12 +47,7 @@ def _send(deps: Dependencies, batch: Batch) -> bool:
     try:
         answers = deps.compute.create_images(ready, batch.executions, not_after=batch.lease_end)
     except ServiceError as error:
-        _LOG.warning("compute_unavailable", tasks=len(ready), reason=error.reason, message=error.message)
-        put_off_all(
-            deps,
-            ready,
-            replace(refusals.UNAVAILABLE, retry_after=error.retry_after or refusals.UNAVAILABLE.retry_after),
-        )
+        put_off_all(deps, ready, refusals.COMPUTE_UNAVAILABLE, error)
         return False
     _record(deps, ready, answers)
     return True

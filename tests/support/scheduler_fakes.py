@@ -188,7 +188,7 @@ class FakeCompute(Compute):
     def __init__(self, time: ManualClocks, faults: Faults) -> None:
         self._time = time
         self._faults = faults
-        self.build_time = timedelta(minutes=10)
+        self.build_time = timedelta(minutes=1)
         self.refusals: dict[str, Refusal] = {}  # by instance id
         self.failing: set[str] = set()  # instance ids
         self.included: tuple[str, ...] = ("vda", "vdb")
