@@ -17,6 +17,7 @@ _TRANSIENT = frozenset(
 """Canonical codes that may pass. RESOURCE_EXHAUSTED is one: a quota is told by its reason, all else is throttling."""
 
 COMPUTE_UNAVAILABLE = "COMPUTE_UNAVAILABLE"
+COMPUTE_REFUSED = "COMPUTE_REFUSED"
 
 
 def refusal(code: str, reason: str, *, known_reason: bool, retry_after: timedelta | None) -> Refusal:
@@ -26,4 +27,4 @@ def refusal(code: str, reason: str, *, known_reason: bool, retry_after: timedelt
         return Refusal(trouble, reason)
     if code in _TRANSIENT:
         return Refusal(Trouble.TRANSIENT, COMPUTE_UNAVAILABLE, retry_after or timedelta(0))
-    return Refusal(Trouble.PERMANENT, reason if known_reason else "COMPUTE_REFUSED")
+    return Refusal(Trouble.PERMANENT, reason if known_reason else COMPUTE_REFUSED)

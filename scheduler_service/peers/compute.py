@@ -10,7 +10,7 @@ from autoimage.compute.v1 import image_service_pb2 as pb
 from autoimage.type.v1 import reason_pb2
 from scheduler_service.domain import images
 from scheduler_service.domain.executions import Execution
-from scheduler_service.domain.refusals import refusal
+from scheduler_service.domain.refusals import COMPUTE_REFUSED, refusal
 from scheduler_service.domain.tasks import Build, BuildState, LeftOut, Refusal, Task
 from servicekit.client import Client
 from servicekit.errors import Code
@@ -18,6 +18,7 @@ from servicekit.status import from_status
 from servicekit.timestamps import to_proto
 
 _ANYWHERE = "accounts/-/regions/-"
+_REASONS = {number: name.removeprefix("REASON_") for name, number in reason_pb2.Reason.items() if number}
 
 
 class Compute:
@@ -72,22 +73,24 @@ def _create_request(task: Task, execution: Execution) -> pb.CreateImageRequest:
 
 
 def _build(image: compute_pb2.Image) -> Build:
+    state = BuildState(compute_pb2.Image.State.Name(image.state).removeprefix("STATE_"))
     return Build(
         image=image.name,
-        state=BuildState(compute_pb2.Image.State.Name(image.state).removeprefix("STATE_")),
+        state=state,
         included=tuple(disk.device_name for disk in image.disks),
         left_out=tuple(LeftOut(disk.device_name, _reason(disk.reason)) for disk in image.left_out_disks),
-        reason=_reason(image.reason) if image.reason else "",
+        reason=(_reason(image.reason) or COMPUTE_REFUSED) if state is BuildState.ERROR else "",
     )
 
 
 def _reason(reason: reason_pb2.Reason.ValueType) -> str:
-    return reason_pb2.Reason.Name(reason).removeprefix("REASON_")
+    """Empty for none, and for one that only a later version of the contract has."""
+    return _REASONS.get(reason, "")
 
 
 def _refusal(status: status_pb2.Status) -> Refusal:
     error = from_status(status)
-    known = f"REASON_{error.reason}" in reason_pb2.Reason.keys()  # noqa: SIM118 - an enum wrapper, not a dict
+    known = error.reason in _REASONS.values()
     return refusal(error.code.name, error.reason, known_reason=known, retry_after=error.retry_after)
 
 
