@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from servicekit.clock import ClockFileError
 from suite import up
 from suite.clients import SERVICES
 from suite.errors import SuiteError
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SuiteError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
+        return 2
+    except ClockFileError as error:
+        print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

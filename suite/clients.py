@@ -1,6 +1,6 @@
 """The public contracts of a running suite, each method as a plain function of its request."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -59,3 +59,13 @@ class Clients:
     def close(self) -> None:
         for client in self._clients:
             client.close()
+
+
+def pages(method: Callable[[Any], Any], request: Any, field: str) -> Iterator[Any]:
+    """The items of all pages of a list; `field` is where the response has them."""
+    while True:
+        response = method(request)
+        yield from getattr(response, field)
+        if not response.next_page_token:
+            return
+        request.page_token = response.next_page_token

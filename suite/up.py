@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from suite.folder import DataFolder
-from suite.supervisor import running
+from suite.supervisor import Supervisor, running
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -18,8 +18,12 @@ def run(data: Path, addresses: Mapping[str, str], clock: str) -> int:
     """Until Ctrl-C, SIGTERM, or the end of the terminal; 0 then. Raises SuiteError if the suite cannot start."""
     folder = DataFolder(data)
     begun = time.monotonic()
-    with _stop_asked() as asked, running(folder, addresses, clock, _say):
-        _say(_welcome(folder, addresses, time.monotonic() - begun))
+    with _stop_asked() as asked, running(folder, addresses, clock, _say) as suite:
+        _say(_table(suite, addresses))
+        _say(
+            f"ready after {time.monotonic() - begun:.1f} s; data in {folder.path}, logs in its folder logs; Ctrl-C stops"
+        )
+        _say(_examples(addresses))
         asked.wait()
         _say("stopping")
     _say("stopped")
@@ -58,24 +62,19 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _welcome(folder: DataFolder, addresses: Mapping[str, str], seconds: float) -> str:
-    policy, scheduler, compute = (
-        addresses[service] for service in ("policy_service", "scheduler_service", "compute_sim")
-    )
-    return "\n".join(
-        [
-            *(f"{service:18} {address}" for service, address in addresses.items()),
-            f"ready after {seconds:.1f} s; data in {folder.path}, logs in its folder logs; Ctrl-C stops",
-            "",
-            "For example:",
-            _example(compute, "compute.v1.InstanceService/ListInstances", "accounts/acme/regions/cn-north-1"),
-            _example(policy, "policy.v1.PolicyService/ListPolicies", "accounts/acme/regions/cn-north-1"),
-            _example(
-                scheduler, "scheduler.v1.ExecutionService/ListExecutions", "accounts/acme/regions/cn-north-1/policies/-"
-            ),
-            "",
-        ]
-    )
+def _table(suite: Supervisor, addresses: Mapping[str, str]) -> str:
+    rows = [f"{service:18} {address:16} process {suite.process(service).pid}" for service, address in addresses.items()]
+    return "\n".join(rows)
+
+
+def _examples(addresses: Mapping[str, str]) -> str:
+    place = "accounts/acme/regions/cn-north-1"
+    lines = [
+        _example(addresses["compute_sim"], "compute.v1.InstanceService/ListInstances", place),
+        _example(addresses["policy_service"], "policy.v1.PolicyService/ListPolicies", place),
+        _example(addresses["scheduler_service"], "scheduler.v1.ExecutionService/ListExecutions", f"{place}/policies/-"),
+    ]
+    return "\n".join(["", "For example:", *lines, ""])
 
 
 def _example(address: str, method: str, parent: str) -> str:

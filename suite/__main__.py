@@ -1,0 +1,5 @@
+"""`python -m suite`, the same as `autoimage`."""
+
+from suite.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Fleet files: what a suite is to hold, in the words of a person."""
