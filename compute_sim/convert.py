@@ -25,7 +25,6 @@ from servicekit.names import ACCOUNT_REGION, DISK, IMAGE, INSTANCE, QUOTA, SNAPS
 from servicekit.timestamps import from_proto, to_proto
 
 _INSTANCE_STATES = {
-    compute.Instance.STATE_UNSPECIFIED: InstanceState.RUNNING,
     compute.Instance.STATE_RUNNING: InstanceState.RUNNING,
     compute.Instance.STATE_STOPPED: InstanceState.STOPPED,
 }
@@ -78,7 +77,7 @@ def new_instance(request: instance_service.CreateInstanceRequest) -> NewInstance
         place=place(request.parent),
         instance_id=request.instance_id,
         display_name=asked.display_name,
-        state=_INSTANCE_STATES[asked.state],
+        state=_INSTANCE_STATES.get(asked.state, InstanceState.RUNNING),
         disks=tuple(sorted(disks, key=lambda disk: disk.device_name)),
     )
 

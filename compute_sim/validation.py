@@ -10,9 +10,13 @@ from autoimage.compute.v1 import image_service_pb2 as image_service
 from autoimage.compute.v1 import instance_service_pb2 as instance_service
 from autoimage.compute.v1 import quota_service_pb2 as quota_service
 from autoimage.compute.v1 import snapshot_service_pb2 as snapshot_service
+from compute_sim.domain.instances import SYSTEM_DEVICE
 from servicekit import validation as v
 from servicekit.names import ACCOUNT_REGION, IMAGE, INSTANCE, QUOTA, SNAPSHOT
 from servicekit.validation import Violations
+
+ANY_PLACE = "accounts/-/regions/-"
+"""The parent of a batch whose items are of any places."""
 
 _MAX_BATCH = 500
 _MAX_FILTER_IDS = 100
@@ -20,8 +24,6 @@ _MAX_CLOUD_DISKS = 8
 _MAX_DISKS = 25
 _MAX_LABELS = 64
 _MAX_LIMIT = 1_000_000
-_ANY_PLACE = "accounts/-/regions/-"
-_SYSTEM_DEVICE = "vda"
 _DEVICE_NAME = re.compile(r"vd[a-z]")
 _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _INSTANCE_DISPLAY_NAME = regex.compile(r"[\p{Han}A-Za-z0-9_.-]{1,32}")
@@ -72,8 +74,8 @@ def _instance(instance: compute.Instance) -> Violations:
         found += v.fail("instance.display_name", "must be 1 to 32 Han characters, A-Z, a-z, 0-9, `_`, `-` or `.`")
     if sum(disk.kind == compute.InstanceDisk.KIND_CLOUD for disk in instance.disks) > _MAX_CLOUD_DISKS:
         found += v.fail("instance.disks", f"must have at most {_MAX_CLOUD_DISKS} cloud disks")
-    if _SYSTEM_DEVICE not in names and instance.state != compute.Instance.STATE_STOPPED:
-        found += v.fail("instance.disks", f"must have a system disk {_SYSTEM_DEVICE}, unless the instance is stopped")
+    if SYSTEM_DEVICE not in names and instance.state != compute.Instance.STATE_STOPPED:
+        found += v.fail("instance.disks", f"must have a system disk {SYSTEM_DEVICE}, unless the instance is stopped")
     for index, disk in enumerate(instance.disks):
         found += _device_name(f"instance.disks[{index}].device_name", disk.device_name)
         found += _size(f"instance.disks[{index}].size_gib", disk)
@@ -85,7 +87,7 @@ def _size(field: str, disk: compute.InstanceDisk) -> Violations:
         return []
     if disk.kind == compute.InstanceDisk.KIND_LOCAL:
         return v.within(field, disk.size_gib, 1, 16_000)
-    if disk.device_name == _SYSTEM_DEVICE:
+    if disk.device_name == SYSTEM_DEVICE:
         return v.within(field, disk.size_gib, 40, 500)
     return v.within(field, disk.size_gib, 20, 16_000)
 
@@ -203,7 +205,7 @@ def _missing(field: str) -> Violations:
 
 def _batch(parent: str, field: str, items: Collection[object]) -> Violations:
     """The envelope of a batch. What is wrong with an item is that item's result."""
-    found = [] if parent == _ANY_PLACE else v.name("parent", parent, ACCOUNT_REGION)
+    found = [] if parent == ANY_PLACE else v.name("parent", parent, ACCOUNT_REGION)
     return found + v.count(field, items, _MAX_BATCH)
 
 

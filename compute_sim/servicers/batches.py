@@ -6,13 +6,12 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from compute_sim.validation import ANY_PLACE
 from servicekit import rpc
 from servicekit import validation as v
 from servicekit.errors import ServiceError
 from servicekit.names import Pattern
 from servicekit.validation import Violations
-
-ANY_PLACE = "accounts/-/regions/-"
 
 Item = TypeVar("Item")
 Request = TypeVar("Request", bound=Message)

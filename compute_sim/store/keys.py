@@ -10,7 +10,7 @@ from compute_sim.domain.keys import Key, Place
 
 
 def is_key(table: sa.Table, column: str, key: Key) -> sa.ColumnElement[bool]:
-    return sa.and_(table.c.account == key.account, table.c.region == key.region, table.c[column] == key.id)
+    return sa.and_(is_in(table, key.place), table.c[column] == key.id)
 
 
 def is_in(table: sa.Table, place: Place) -> sa.ColumnElement[bool]:

@@ -225,6 +225,15 @@ def test_a_failed_build_loses_its_snapshots_and_quota_and_keeps_its_record(faili
     assert failing.used() == failing.exists() == {"disks": 3, "images": 0, "instances": 1, "snapshots": 0}
 
 
+@pytest.mark.rule("C4", "Q1")
+def test_the_quota_of_a_failed_build_is_there_for_the_very_request_that_settles_it(failing: Compute) -> None:
+    failing.set_limit("images", 1)
+    failing.create_image()
+    failing.time.product.advance(BUILD)
+    assert failing.create_image().state == Image.STATE_CREATING
+    assert failing.used() == failing.exists()
+
+
 @pytest.mark.rule("C4")
 def test_a_failed_image_can_be_deleted_and_gives_back_nothing_twice(failing: Compute) -> None:
     name = failing.create_image().name
