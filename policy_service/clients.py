@@ -14,11 +14,6 @@ from servicekit.status import from_status
 BATCH = 500
 """How many instances compute looks up at once."""
 
-_DISKS = {
-    compute_pb2.InstanceDisk.KIND_CLOUD: SystemDisk.CLOUD,
-    compute_pb2.InstanceDisk.KIND_LOCAL: SystemDisk.LOCAL,
-}
-
 
 class Compute:
     """The instances of all accounts and regions."""
@@ -45,8 +40,10 @@ def _system_disk(name: str, result: instance_service_pb2.InstanceResult) -> Syst
     if result.WhichOneof("result") == "error":
         error = from_status(result.error)
         return InstanceNotFound(name) if isinstance(error, NotFound) else error
-    kinds = (disk.kind for disk in result.instance.disks if disk.device_name == SYSTEM_DISK)
-    return next((_DISKS[kind] for kind in kinds), SystemDisk.NONE)
+    for disk in result.instance.disks:
+        if disk.device_name == SYSTEM_DISK:
+            return SystemDisk.CLOUD if disk.kind == compute_pb2.InstanceDisk.KIND_CLOUD else SystemDisk.LOCAL
+    return SystemDisk.NONE
 
 
 class Logs:

@@ -1,6 +1,5 @@
 """Puts the policy service together and runs it."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 from autoimage.policy.v1 import policy_service_pb2_grpc, trigger_service_pb2_grpc
@@ -15,13 +14,14 @@ from servicekit.client import Client
 from servicekit.clock import Clocks, WallClock, product_clock
 from servicekit.database import Database
 from servicekit.ids import Ids
-from servicekit.loop import Loop, Wake
+from servicekit.loop import Loop
 from servicekit.migrations import upgrade
 from servicekit.server import Registration, Server, Service
 
 NAME = "policy_service"
-_LOOK = timedelta(minutes=1)
-"""In operating time: how long a loop trusts what it saw before it looks again."""
+_SWEEP_LOOK = timedelta(minutes=1)
+_PURGE_INTERVAL = timedelta(hours=1)
+"""Both in operating time, at the latest."""
 
 
 def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registration]:
@@ -55,13 +55,12 @@ def compose(settings: Settings) -> Service:
     )
     return Service(
         Server(settings, registrations(deps, settings.regions), database.ping),
-        [_loop("sweep", sweep_missing_instances, deps), _loop("purge", purge_requests, deps)],
+        [
+            Loop("sweep", lambda: sweep_missing_instances(deps), deps.clocks, idle=_SWEEP_LOOK),
+            Loop("purge", lambda: purge_requests(deps), deps.clocks, idle=_PURGE_INTERVAL),
+        ],
         [compute.close, logs.close, database.dispose],
     )
-
-
-def _loop(name: str, step: Callable[[Dependencies], Wake], deps: Dependencies) -> Loop:
-    return Loop(name, lambda: step(deps), deps.clocks, idle=_LOOK)
 
 
 def main() -> int:

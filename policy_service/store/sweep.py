@@ -6,6 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from policy_service.store.schema import sweep as table
+from servicekit.sql import insert_missing
 from servicekit.timestamps import from_micros, to_micros
 
 _NAME = "missing-instances"
@@ -26,7 +27,6 @@ def get(connection: sa.Connection) -> Position | None:
 
 
 def put(connection: sa.Connection, position: Position) -> None:
-    connection.execute(sa.delete(table).where(table.c.name == _NAME))
-    connection.execute(
-        sa.insert(table).values(name=_NAME, after_uid=position.after_uid, next_micros=to_micros(position.next_time))
-    )
+    place = {"after_uid": position.after_uid, "next_micros": to_micros(position.next_time)}
+    insert_missing(connection, table, [{"name": _NAME, **place}])
+    connection.execute(sa.update(table).where(table.c.name == _NAME).values(place))
