@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policy_service.domain.schedule import COUNTS, Interval, Points, Schedule, Unit
@@ -45,6 +45,7 @@ def test_first_point_after_a_moment_is_later_than_it(moment: object, expected: o
     assert DAILY.first_after(moment) == expected  # type: ignore[arg-type]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a slow machine is no failure
 @given(intervals, offsets)
 def test_first_point_after_a_moment_is_a_point_with_none_between(interval: Interval, offset: timedelta) -> None:
     schedule, moment = Schedule(START, interval), START + offset
