@@ -55,7 +55,11 @@ def throttled(delay: timedelta) -> Fault:
 
 
 class Faults:
-    """What will befall calls by their name: the next ones, or all until `clear`. Numbers the places to crash at."""
+    """What will befall calls by their name: the next ones, or all until `clear`.
+
+    Numbers the places to crash at: before and after each commit, and after each call. Before a call nothing has
+    changed since the place before.
+    """
 
     def __init__(self) -> None:
         self.reached = 0
@@ -80,7 +84,6 @@ class Faults:
             raise SimulatedCrash
 
     def around(self, name: str, act: Callable[[], R]) -> R:
-        self.place()
         fault = self._next[name].popleft() if self._next[name] else self._always.get(name, Fault())
         fault.before()
         result = act()
