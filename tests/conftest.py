@@ -4,7 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 from structlog.typing import EventDict
+
+# A slow machine is no failure, and a failure that only some runs show is none that anybody can mend.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
 
 
 @pytest.fixture
