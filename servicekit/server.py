@@ -105,7 +105,7 @@ def _try_port(address: str) -> None:
     try:
         socket.create_server((host.strip("[]"), int(port)), family=family).close()
     except OSError as error:
-        raise PortInUse(address, f"{os.strerror(error.errno or 0)}") from error
+        raise PortInUse(address, os.strerror(error.errno or 0)) from error
 
 
 def check_servicer(servicer: object, service: str) -> None:

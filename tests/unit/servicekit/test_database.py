@@ -209,12 +209,16 @@ def test_a_disk_error_drops_the_connection_and_is_told(db: Database, path: Path)
     db.ping()
     db.dispose()
     path.with_name("books.db-wal").unlink(missing_ok=True)
-    damaged = bytearray(path.read_bytes())
-    damaged[4096:] = b"\xff" * (len(damaged) - 4096)
-    path.write_bytes(damaged)
+    sound = path.read_bytes()
+    connected: list[object] = []
+    sa.event.listen(db._sqlite.reader, "connect", lambda connection, _: connected.append(connection))
+    path.write_bytes(sound[:4096] + b"\xff" * (len(sound) - 4096))
     with pytest.raises(DatabaseUnavailable) as caught:
         _names(db)
     assert caught.value.reason == "DATABASE_UNAVAILABLE"
+    path.write_bytes(sound)
+    assert _names(db) == ["first"]
+    assert len(connected) == 2
 
 
 def test_a_wrong_statement_is_a_bug_and_not_an_outage(db: Database) -> None:

@@ -152,6 +152,14 @@ def test_a_failure_leaves_one_line_even_of_a_read(
     assert told == {"log_level": level, "code": code, "reason": reason, "resource": NAME, "account": "acme"}
 
 
+def test_the_log_names_methods_as_the_contract_does(logged: list[EventDict]) -> None:
+    generated = type("ShelfServiceServicer", (), {"__module__": "autoimage.shelf.v1.shelf_pb2_grpc"})
+    servicer: Any = type("Servicer", (ShelfServicer, generated), {})()
+    with running_server(registration(servicer)) as channel:
+        ShelfStub(channel).CreateBook(create_request())
+    assert [line["method"] for line in logged if line["event"] == "rpc"] == ["ShelfService/CreateBook"]
+
+
 def test_audit_can_be_told(logged: list[EventDict]) -> None:
     class Servicer(ShelfServicer):
         @rpc(audit=False)
