@@ -11,7 +11,7 @@ from compute_sim.domain.keys import Key, Place
 from compute_sim.domain.quotas import QuotaKey, QuotaKind
 from compute_sim.store import quotas
 from compute_sim.store.keys import is_among, is_in_any, key_of
-from compute_sim.store.schema import IS_CREATING, image_disks, images
+from compute_sim.store.schema import image_disks, images
 from servicekit.timestamps import to_micros
 
 _CHUNK = 500
@@ -40,11 +40,11 @@ def settle(connection: sa.Connection, places: Collection[Place], now: datetime) 
 
 
 def _is_due(places: Collection[Place], now: datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(is_in_any(images, places), sa.literal_column(IS_CREATING), images.c.finish_micros <= to_micros(now))
+    return sa.and_(is_in_any(images, places), images.c.building == sa.true(), images.c.finish_micros <= to_micros(now))
 
 
 def _end_in(state: ImageState) -> sa.Update:
-    return sa.update(images).values(state=state, revision=images.c.revision + 1)
+    return sa.update(images).values(state=state, building=None, revision=images.c.revision + 1)
 
 
 def _fail(connection: sa.Connection, keys: Collection[Key]) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from compute_sim.domain.images import Image, ImageDisk, ImageFilter, ImageState, LeftOutDisk
 from compute_sim.domain.keys import Key, Place
 from compute_sim.store.keys import columns, is_among, is_in, is_key, key_of
-from compute_sim.store.schema import IS_CREATING, image_disks, images
+from compute_sim.store.schema import image_disks, images
 from servicekit.paging import Page
 from servicekit.timestamps import from_micros, to_micros
 
@@ -55,12 +55,12 @@ def list_page(connection: sa.Connection, place: Place, filter: ImageFilter, page
 def building(connection: sa.Connection, instances: Collection[Key]) -> dict[Key, str]:
     """The id of the image that is being built of each of these instances, as far as there is one."""
     select = sa.select(images.c.account, images.c.region, images.c.instance_id, images.c.image_id)
-    select = select.where(is_among(images, "instance_id", instances), sa.literal_column(IS_CREATING))
+    select = select.where(is_among(images, "instance_id", instances), images.c.building == sa.true())
     return {key_of(row, "instance_id"): row.image_id for row in connection.execute(select)}
 
 
 def insert(connection: sa.Connection, new: Sequence[Image]) -> None:
-    """Adds images with their disks and snapshots. A second one under way of an instance breaks `uq_images_building`."""
+    """Adds images with their disks and snapshots. A second one under way of an instance breaks `uq_images_…`."""
     if not new:
         return
     connection.execute(sa.insert(images), [_row(image) for image in new])
@@ -123,6 +123,7 @@ def _row(image: Image) -> dict[str, Any]:
         "instance_id": image.instance_id,
         "labels": dict(image.labels),
         "state": image.state,
+        "building": True if image.state is ImageState.CREATING else None,
         "left_out_disks": [[disk.device_name, disk.reason] for disk in image.left_out_disks],
         "request_id": image.request_id,
         "create_micros": to_micros(image.create_time),

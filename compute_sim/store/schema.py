@@ -8,9 +8,6 @@ from servicekit.idempotency import request_table
 HEAD = "0001"
 metadata = new_metadata()
 
-IS_CREATING = "state = 'CREATING'"
-"""Written out in partial indexes and in the queries that use them: planners match no parameter with an index."""
-
 
 def _key_columns(*names: str) -> list[sa.Column[str]]:
     return [sa.Column(name, sa.Text, nullable=False) for name in ("account", "region", *names)]
@@ -27,7 +24,6 @@ instances = sa.Table(
     sa.PrimaryKeyConstraint("account", "region", "instance_id"),
 )
 
-# An image refers to its instance by id only: it outlives it.
 instance_disks = sa.Table(
     "instance_disks",
     metadata,
@@ -42,6 +38,8 @@ instance_disks = sa.Table(
     ),
 )
 
+# No reference to the instance: an image outlives it. `building` is true while the state is CREATING, and then NULL,
+# which unique constraints pass over: so an instance has one image under way, and what is due is found among those.
 images = sa.Table(
     "images",
     metadata,
@@ -50,6 +48,7 @@ images = sa.Table(
     sa.Column("instance_id", sa.Text, nullable=False),
     sa.Column("labels", sa.JSON, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
+    sa.Column("building", sa.Boolean),
     sa.Column("left_out_disks", sa.JSON, nullable=False),
     sa.Column("request_id", sa.Text, nullable=False),
     sa.Column("create_micros", Micros, nullable=False),
@@ -57,22 +56,9 @@ images = sa.Table(
     sa.Column("fails", sa.Boolean, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.PrimaryKeyConstraint("account", "region", "image_id"),
+    sa.UniqueConstraint("account", "region", "instance_id", "building"),
+    sa.Index("ix_images_due", "account", "region", "building", "finish_micros"),
 )
-_creating = sa.text(IS_CREATING)
-sa.Index(
-    "uq_images_building",
-    *(images.c[name] for name in ("account", "region", "instance_id")),
-    unique=True,
-    sqlite_where=_creating,
-    postgresql_where=_creating,
-)
-sa.Index(
-    "ix_images_due",
-    *(images.c[name] for name in ("account", "region", "finish_micros")),
-    sqlite_where=_creating,
-    postgresql_where=_creating,
-)
-sa.Index("ix_images_instance", *(images.c[name] for name in ("account", "region", "instance_id", "image_id")))
 
 # A snapshot is an image's disk with a snapshot id; a failed image keeps its disks and loses these ids.
 image_disks = sa.Table(
@@ -95,8 +81,8 @@ image_requests = sa.Table(
     sa.Column("image_id", sa.Text),
     sa.Column("create_micros", Micros, nullable=False),
     sa.PrimaryKeyConstraint("account", "region", "request_id"),
+    sa.Index("ix_image_requests_image", "account", "region", "image_id"),
 )
-sa.Index("ix_image_requests_image", *(image_requests.c[name] for name in ("account", "region", "image_id")))
 
 # Four rows for each place, made at first use. Who writes in a place locks them first, so writers of a place take turns.
 quotas = sa.Table(

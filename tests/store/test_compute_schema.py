@@ -54,7 +54,7 @@ def test_an_instance_has_one_image_under_construction_whatever_the_code_does(db:
         images.insert(connection, [built, IMAGE])
     with pytest.raises(IntegrityError) as caught, db.write() as connection:
         images.insert(connection, [second])
-    assert constraint_name(caught.value, schema.metadata) == "uq_images_building"
+    assert constraint_name(caught.value, schema.metadata) == "uq_images_account_region_instance_id_building"
 
 
 @pytest.mark.parametrize(

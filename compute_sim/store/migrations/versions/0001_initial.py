@@ -1,14 +1,10 @@
 """The first schema; what it means stands in store/schema.py."""
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0001"
 down_revision = None
-
-_CREATING = sa.text("state = 'CREATING'")
 
 
 def upgrade() -> None:
@@ -77,6 +73,7 @@ def _create_images() -> None:
         sa.Column("instance_id", sa.Text, nullable=False),
         sa.Column("labels", sa.JSON, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
+        sa.Column("building", sa.Boolean),
         sa.Column("left_out_disks", sa.JSON, nullable=False),
         sa.Column("request_id", sa.Text, nullable=False),
         sa.Column("create_micros", sa.BigInteger, nullable=False),
@@ -84,12 +81,11 @@ def _create_images() -> None:
         sa.Column("fails", sa.Boolean, nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("account", "region", "image_id", name="pk_images"),
+        sa.UniqueConstraint(
+            "account", "region", "instance_id", "building", name="uq_images_account_region_instance_id_building"
+        ),
     )
-    place = ["account", "region"]
-    partial: dict[str, Any] = {"sqlite_where": _CREATING, "postgresql_where": _CREATING}
-    op.create_index("uq_images_building", "images", [*place, "instance_id"], unique=True, **partial)
-    op.create_index("ix_images_due", "images", [*place, "finish_micros"], unique=False, **partial)
-    op.create_index("ix_images_instance", "images", [*place, "instance_id", "image_id"])
+    op.create_index("ix_images_due", "images", ["account", "region", "building", "finish_micros"])
     op.create_table(
         "image_disks",
         *_key_columns("image_id", "device_name"),
