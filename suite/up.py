@@ -29,31 +29,42 @@ def run(data: Path, addresses: Mapping[str, str], clock: str) -> int:
 
 
 class _Asked:
-    """That someone asked the suite to stop. A pipe, and no event: a signal handler must take no lock."""
+    """That someone asked the suite to stop.
+
+    A signal writes to a pipe by itself. Its handler in Python runs only between two steps of the main thread, and one that
+    is just about to wait would wait for ever.
+    """
 
     def __init__(self) -> None:
-        self._read, self._write = os.pipe()
+        self._read, self.write = os.pipe()
+        os.set_blocking(self.write, False)
         self._times = 0
 
     def hear(self, *_: object) -> None:
         self._times += 1
         if self._times > 1:  # the services end by themselves when the suite is gone
             os._exit(130)
-        os.write(self._write, b"!")
 
     def wait(self) -> None:
         select.select([self._read], [], [])
+
+    def close(self) -> None:
+        os.close(self._read)
+        os.close(self.write)
 
 
 @contextmanager
 def _stop_asked() -> Iterator[_Asked]:
     asked = _Asked()
+    wakeup = signal.set_wakeup_fd(asked.write)
     before = {number: signal.signal(number, asked.hear) for number in _SIGNALS}
     try:
         yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        asked.close()
 
 
 def _say(text: str) -> None:
