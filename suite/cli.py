@@ -1,7 +1,6 @@
 """The command `autoimage`."""
 
 import argparse
-import importlib
 import os
 import re
 import sys
@@ -94,9 +93,9 @@ def _load(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    demo = importlib.import_module("suite.demo.main")
-    code: int = demo.run(arguments)
-    return code
+    from suite.demo.main import run  # noqa: PLC0415 - `up` is to start fast
+
+    return run(arguments)
 
 
 def _addresses(arguments: argparse.Namespace) -> dict[str, str]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from servicekit.clock import Clock, WallClock, product_clock, write_clock
 from suite.errors import SuiteError
@@ -42,18 +43,21 @@ class DataFolder:
         """Makes the folder, and keeps other suites out of it. Raises SuiteError if one is in it already."""
         try:
             self.logs.mkdir(parents=True, exist_ok=True)
-            with (self.path / "lock").open("a+", encoding="ascii") as lock:
-                self._lock(lock.fileno())
-                lock.truncate(0)
-                lock.write(f"{os.getpid()}\n")
-                lock.flush()
-                yield
+            lock = (self.path / "lock").open("a+", encoding="ascii")
         except OSError as error:
             raise SuiteError(f"data folder {self.path} cannot be used: {error.strerror}") from error
+        with lock:
+            self._lock(lock)
+            yield
 
-    def _lock(self, descriptor: int) -> None:
+    def _lock(self, lock: TextIO) -> None:
+        """Held until the file is closed; its content tells by whom."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            owner = (self.path / "lock").read_text("ascii").strip()
+            lock.seek(0)
+            owner = lock.read().strip()
             raise SuiteError(f"data folder {self.path} is in use by another suite, process {owner}") from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2
 
 from suite.clients import SERVICES, default_addresses
 
-_PEERS = {"policy_service": "policy", "scheduler_service": "scheduler", "compute_sim": "compute", "log_service": "log"}
+# Whom a service asks, and is told the address of, as in POLICY_SERVICE_COMPUTE_ADDRESS.
 _ASKS = {
     "policy_service": ("compute_sim", "log_service"),
     "scheduler_service": ("policy_service", "compute_sim", "log_service"),
@@ -66,8 +66,9 @@ def environment(
         f"{prefix}_LISTEN": addresses[service],
         f"{prefix}_DATABASE_URL": f"sqlite:///{data / service}.db",
         f"{prefix}_PRODUCT_CLOCK": product_clock,
-        **{f"{prefix}_{_PEERS[peer].upper()}_ADDRESS": addresses[peer] for peer in _ASKS.get(service, ())},
     }
+    for peer in _ASKS.get(service, ()):
+        settings[f"{prefix}_{peer.partition('_')[0].upper()}_ADDRESS"] = addresses[peer]
     return {**environ, **settings}
 
 

@@ -31,8 +31,8 @@ def run(data: Path, addresses: Mapping[str, str], clock: str) -> int:
 class _Asked:
     """That someone asked the suite to stop.
 
-    A signal writes to a pipe by itself. Its handler in Python runs only between two steps of the main thread, and one that
-    is just about to wait would wait for ever.
+    The signal itself writes to a pipe. Its handler in Python runs only between two steps of the main thread, and one
+    that is just about to wait would wait for ever.
     """
 
     def __init__(self) -> None:

@@ -93,7 +93,7 @@ class _Maker:
                 try:
                     first_time(policy.start, self._now)
                 except ValueError as error:
-                    yield Problem(policy.line, f"{policy.id}.start: {error}")
+                    yield Problem(policy.start_line, f"{policy.id}.start: {error}")
 
     def make(self) -> Iterator[Outcome]:
         """In an order in which all is there that something refers to."""
@@ -110,8 +110,10 @@ class _Maker:
         """A limit other than the default was set by someone, and stays."""
         name = f"{self._place.name}/quotas/{quota.kind}"
         limit = self._there.quotas[name].limit
-        found: list[str] | None = [] if limit == quota.limit else [f"limit {limit}"]
-        if limit == wanted.DEFAULT_QUOTAS[quota.kind] and found:
+        found: list[str] | None = [f"limit {limit}"]
+        if limit == quota.limit:
+            found = []
+        elif limit == wanted.DEFAULT_QUOTAS[quota.kind]:
             found = None
         request = quota_service_pb2.UpdateQuotaRequest(quota=compute_pb2.Quota(name=name, limit=quota.limit))
         return _made(Thing("quota", name, quota.line), found, self._clients.quotas.UpdateQuota, request)

@@ -14,6 +14,7 @@ import yaml
 from suite.errors import SuiteError
 
 T = TypeVar("T")
+_FEW = 10
 _NULL = "tag:yaml.org,2002:null"
 
 
@@ -98,8 +99,11 @@ class Value:
 
 
 def hint(name: str, known: Collection[str]) -> str:
+    """What may have been meant: the nearest name, or all if they are few."""
     near = get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; there are {', '.join(known)}" if 0 < len(known) <= _FEW else ""
 
 
 def parse(text: str, problems: list[Problem]) -> Value | None:

@@ -67,6 +67,7 @@ class Policy:
     display_name: str
     description: str
     start: Start
+    start_line: int
     interval: Interval
     devices: tuple[str, ...]
     is_enabled: bool

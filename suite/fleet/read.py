@@ -157,6 +157,7 @@ class _Policies:
             display_name=_text(fields, "display_name", texts.name(_NAME_LENGTH, "_-"), id[:_NAME_LENGTH]),
             description=_text(fields, "description", texts.text(256), ""),
             start=_needed(value, fields, "start", texts.start, midnight),
+            start_line=fields.get("start", value).line,
             interval=_needed(value, fields, "every", texts.interval, Interval(1, "DAY")),
             devices=_devices(fields),
             is_enabled=_text(fields, "state", texts.one_of("enabled", "disabled"), "enabled") == "enabled",

@@ -98,7 +98,8 @@ log_sets: {ops: {topics: {images: {}}}}
 instances:
   web-1..3: {disks: {vda: cloud 40}}
 policies:
-  one: {start: 02:00, every: 1 day, disks: [vda, vdb], log: ops/images, instances: [web-1..2]}
+  one: {every: 1 day, disks: [vda, vdb], log: ops/images, instances: [web-1..2],
+    start: 02:00}
   two: {start: in 2 hours, every: 2 weeks, state: disabled, instances: [web-3]}
 """
 
@@ -118,7 +119,7 @@ def test_what_someone_changed_stays_and_what_someone_deleted_comes_back(suite: S
         f"{path}:5: quota {place}/quotas/images is different, and stays so: limit 50",
         f"{path}:10: policy {one} is different, and stays so: state",
         f"{path}:10: association {one}/associations/web-2 is different, and stays so: is an instance of {two}",
-        f"{path}:11: policy {two} is different, and stays so: every",
+        f"{path}:12: policy {two} is different, and stays so: every",
     ]
     assert counts(done.stdout)["instance"] == {"created": 1, "unchanged": 2}
 
@@ -147,7 +148,7 @@ def test_a_start_in_the_past_is_told_with_its_line_and_nothing_is_written(suite:
     done = load(suite.data, suite.addresses, path)
     assert done.returncode == 2
     assert done.stderr.startswith(
-        f"{path}:10: one.start: must be 31 minutes to 365 days ahead of product time, which is "
+        f"{path}:11: one.start: must be 31 minutes to 365 days ahead of product time, which is "
     )
     assert_nothing(suite, "past")
 
