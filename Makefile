@@ -11,7 +11,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test check proto bench lock venv
+.PHONY: help demo up test check rules proto bench lock venv
 
 help: ## this list
 	@echo "Automatic Image Policy. Targets:"
@@ -29,6 +29,9 @@ test: $(DEV) ## all tests but the walk-throughs, which need other clients (ARGS=
 
 check: $(DEV) ## formats, lints, types, layers, contracts, duplicates: all of them, and every finding
 	@$(BIN)/python -m tools.check
+
+rules: $(DEV) ## the rules of docs/rules.md, and how many tests of each pass
+	@$(BIN)/python -m tools.rules $(ARGS)
 
 proto: $(DEV) ## write autoimage/ anew from protos/
 	@$(BIN)/python -m tools.generate
