@@ -47,7 +47,7 @@ def compose(settings: Settings) -> Service:
         logs=Logs(log),
         scheduler=f"{socket.gethostname()}/{os.getpid()}",
         task_lease=timedelta(seconds=settings.task_lease_seconds),
-        notify=functools.partial(_wake_all, loops),
+        notify=functools.partial(_wake_followers, loops),
     )
     loops.extend(_loops(deps, settings.senders))
     servicers = [
@@ -61,8 +61,9 @@ def compose(settings: Settings) -> Service:
     return Service(Server(settings, servicers, database.ping), loops, closing)
 
 
-def _wake_all(loops: list[Loop]) -> None:
-    for loop in loops:
+def _wake_followers(loops: list[Loop]) -> None:
+    """Whoever may go on with what was written: all but the first, which waits for nothing but the policy service."""
+    for loop in loops[1:]:
         loop.wake()
 
 
