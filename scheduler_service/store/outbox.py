@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -58,22 +59,28 @@ def dropped(connection: sa.Connection) -> int:
     return int(connection.execute(query).scalar_one())
 
 
+_FIELDS = tuple(field.name for field in fields(Entry))
 _TIMES = ("event_time", "scheduled_time", "start_time", "end_time")
 
 
 def _dump(entry: Entry) -> str:
-    return json.dumps(asdict(entry), default=to_micros)
+    return json.dumps({name: getattr(entry, name) for name in _FIELDS}, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for. Not `asdict` for the whole entry: it copies every text of it."""
+    return to_micros(value) if isinstance(value, datetime) else asdict(value)
 
 
 def _load(payload: str) -> Entry:
-    fields: dict[str, Any] = json.loads(payload)
-    missed = fields["missed"]
+    plain: dict[str, Any] = json.loads(payload)
+    missed = plain["missed"]
     return Entry(
-        **fields
-        | {name: from_micros_or_none(fields[name]) for name in _TIMES}
+        **plain
+        | {name: from_micros_or_none(plain[name]) for name in _TIMES}
         | {
-            "included": tuple(fields["included"]),
-            "left_out": tuple(LeftOut(**disk) for disk in fields["left_out"]),
+            "included": tuple(plain["included"]),
+            "left_out": tuple(LeftOut(**disk) for disk in plain["left_out"]),
             "missed": missed
             and Missed(from_micros(missed["first"]), from_micros(missed["last"]), missed["count"], missed["reason"]),
         }
