@@ -152,11 +152,16 @@ def test_a_sender_that_was_slower_than_its_lease_and_the_next_one_get_the_same_i
 
 
 @pytest.mark.rule("X1")
-def test_a_database_restored_from_an_older_copy_builds_no_second_image(world: World, tmp_path: Path) -> None:
-    """The copy knows of a task that is still to be sent; compute knows its request id."""
-    world.add_trigger("i-1")
-    take_up(world.deps)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_database_restored_from_an_older_copy_builds_no_second_image(
+    world: World, tmp_path: Path, known: bool
+) -> None:
+    """The copy knows of a task that is still to be sent, or of nothing: compute knows the request id."""
     original, copy = tmp_path / "scheduler_service.db", tmp_path / "copy.db"
+    world.faults.next("acknowledge", lost_request())
+    world.add_trigger("i-1")
+    if known:
+        world.run(take_up)
     world.database.dispose()
     with closing(sqlite3.connect(original)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -168,7 +173,9 @@ def test_a_database_restored_from_an_older_copy_builds_no_second_image(world: Wo
     for suffix in ("-wal", "-shm"):
         Path(f"{original}{suffix}").unlink(missing_ok=True)
     shutil.copyfile(copy, original)
-    assert world.task().state is TaskState.PENDING
+    assert [task.state for task in world.tasks()] == [TaskState.PENDING] * known
+    world.pass_time(TRIGGER_LEASE)
+    world.run_until_idle()
     assert_one_image(world, creates=2)
 
 

@@ -125,13 +125,13 @@ class World:
     def run_until_idle(self) -> None:
         """Runs the steps at this moment of both times, until each of them waits for a later one."""
         for _ in range(_ROUNDS):
-            self.wakes = [self._step(step) for step in STEPS]
+            self.wakes = [self.run(step) for step in STEPS]
             if not any(self._is_due(wake) for wake in self.wakes):
                 return
         raise AssertionError(f"not idle after {_ROUNDS} rounds: {self.wakes}")
 
-    def _step(self, step: Callable[[Dependencies], Wake]) -> Wake:
-        """A step that fails is repeated by its loop after a pause."""
+    def run(self, step: Callable[[Dependencies], Wake]) -> Wake:
+        """One step. One that fails is repeated by its loop after a pause."""
         try:
             return step(self.deps)
         except Unavailable:
