@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from servicekit.clock import Clock, Clocks, WallClock
+from servicekit.clock import Clock, Clocks, SteppedClock, WallClock
 from servicekit.errors import Unavailable
 
 _LOG = structlog.get_logger("servicekit.loop")
@@ -69,11 +69,12 @@ class Loop:
             while not self._stopping.is_set():
                 self._woken.clear()  # before the step: a wake during it must not be lost
                 try:
+                    before = self._stepped_time()
                     wish = self._step()
                     if failures:
                         _LOG.info("step_recovered", failures=failures)
                     failures = 0
-                    self._wait(wish)
+                    self._wait(wish, before)
                 except Exception as error:  # noqa: BLE001 - whatever went wrong, the work must go on
                     self._report(error, failures)
                     self._stopping.wait(pause_seconds(failures))
@@ -87,22 +88,28 @@ class Loop:
         else:
             _LOG.error("step_failed", error=type(error).__name__, retry_seconds=pause, exc_info=error)
 
-    def _wait(self, wish: Wake) -> None:
-        """Until the wish comes true, `wake`, `stop`, or `idle` over. Clocks other than the wall's are asked often."""
+    def _wait(self, wish: Wake, before: datetime | None) -> None:
+        """Until the wish comes true, `wake`, `stop`, `idle` is over, or stepped time is not what it was before."""
         end = time.monotonic() + self._idle_seconds
-        while not wish.at_once:
+        while not wish.at_once and self._stepped_time() == before:
             left = end - time.monotonic()
             for clock, moment in ((self._clocks.product, wish.product), (self._clocks.operating, wish.operating)):
                 left = min(left, _left_seconds(clock, moment))
             if left <= 0 or self._woken.wait(min(left, self._patience(wish))):
                 return
 
+    def _stepped_time(self) -> datetime | None:
+        """Product time if it is stepped: whoever steps it waits for every loop to have seen the new moment."""
+        clock = self._clocks.product
+        return clock.now() if isinstance(clock, SteppedClock) else None
+
     def _patience(self, wish: Wake) -> float:
         """How long to wait before the clocks are looked at again: a stepped one may step, the wall's may be set."""
         wishes = ((self._clocks.product, wish.product), (self._clocks.operating, wish.operating))
         watched = [clock for clock, moment in wishes if moment is not None]
-        stepped = any(not isinstance(clock, WallClock) for clock in watched)
-        return _LOOK_SECONDS if stepped else _LOOK_AT_WALL_SECONDS if watched else self._idle_seconds
+        if isinstance(self._clocks.product, SteppedClock) or any(not isinstance(clock, WallClock) for clock in watched):
+            return _LOOK_SECONDS
+        return _LOOK_AT_WALL_SECONDS if watched else self._idle_seconds
 
 
 def pause_seconds(failures: int) -> float:
