@@ -1,12 +1,9 @@
 """A service's server: what it serves, how much at once, and how it starts and ends."""
 
-import contextlib
 import os
-import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -29,6 +26,7 @@ from servicekit.loop import Loop
 from servicekit.migrations import DatabaseTooNew
 from servicekit.pools import CountingPool, serve_apart
 from servicekit.rpc import is_rpc
+from servicekit.signals import stop_asked
 
 _LOG = structlog.get_logger("servicekit.server")
 _OPTIONS = (
@@ -130,8 +128,7 @@ class Service:
 
 def run(service: Service) -> None:
     """Serves until SIGTERM or SIGINT; then no new work; steps and calls in progress finish. A second SIGINT exits."""
-    stop = threading.Event()
-    with _signals(stop):
+    with stop_asked() as stop:
         service.server.start()
         for loop in service.loops:
             loop.start()
@@ -146,21 +143,6 @@ def run(service: Service) -> None:
         for close in service.closing:
             close()
         _LOG.info("stopped")
-
-
-@contextlib.contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    def ask(number: int, _frame: object) -> None:
-        if number == signal.SIGINT and stop.is_set():
-            os._exit(130)
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 S = TypeVar("S", bound=ServerSettings)
