@@ -133,8 +133,8 @@ def run(service: Service) -> None:
         for loop in service.loops:
             loop.start()
         stop.wait()
-        _LOG.info("draining")
         service.server.drain()
+        _LOG.info("draining")
         for loop in service.loops:
             loop.ask_to_stop()
         for loop in service.loops:
