@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from autoimage.type.v1 import reason_pb2 as _reason_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -64,6 +66,9 @@ class Policy(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    REPLICATED_FROM_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name: `accounts/{account}/regions/{region}/policies/{policy}`."""
     uid: _builtins.str
@@ -79,7 +84,11 @@ class Policy(_message.Message):
     instance_count: _builtins.int
     """How many instances are associated, 0 to 100."""
     etag: _builtins.str
-    """Changes whenever a user changes the policy itself; triggering and associations leave it."""
+    """Changes whenever a user changes the policy itself; triggering and associations leave it. When an update carries one, the
+    policy is changed only if this is still its etag.
+    """
+    replicated_from: _builtins.str
+    """Resource name of the policy that this one was replicated from; empty when it was not."""
     @_builtins.property
     def schedule(self) -> Global___Schedule:
         """When the policy triggers."""
@@ -108,6 +117,14 @@ class Policy(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the policy itself was last changed by a user."""
 
+    @_builtins.property
+    def retention(self) -> Global___Retention:
+        """How long images are kept. Default: for ever."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyWarning]:
+        """What a user may want to mend, worked out when the policy is read."""
+
     def __init__(
         self,
         *,
@@ -126,14 +143,75 @@ class Policy(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        retention: Global___Retention | None = ...,
+        replicated_from: _builtins.str = ...,
+        warnings: _abc.Iterable[Global___PolicyWarning] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disks", b"disks", "last_execution_time", b"last_execution_time", "logging", b"logging", "next_execution_time", b"next_execution_time", "schedule", b"schedule", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disks", b"disks", "last_execution_time", b"last_execution_time", "logging", b"logging", "next_execution_time", b"next_execution_time", "retention", b"retention", "schedule", b"schedule", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "disks", b"disks", "display_name", b"display_name", "etag", b"etag", "execution_count", b"execution_count", "instance_count", b"instance_count", "last_execution_time", b"last_execution_time", "logging", b"logging", "name", b"name", "next_execution_time", b"next_execution_time", "schedule", b"schedule", "state", b"state", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "disks", b"disks", "display_name", b"display_name", "etag", b"etag", "execution_count", b"execution_count", "instance_count", b"instance_count", "last_execution_time", b"last_execution_time", "logging", b"logging", "name", b"name", "next_execution_time", b"next_execution_time", "replicated_from", b"replicated_from", "retention", b"retention", "schedule", b"schedule", "state", b"state", "uid", b"uid", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class PolicyWarning(_message.Message):
+    """Something about a policy that a user may want to mend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    reason: _reason_pb2.Reason.ValueType
+    """`REASON_RETENTION_EXCEEDS_QUOTA`, `REASON_NO_INSTANCES`, `REASON_LOG_TOPIC_NOT_FOUND` or `REASON_POINTS_MISSED`."""
+    message: _builtins.str
+    """The same in words, with the numbers."""
+    def __init__(
+        self,
+        *,
+        reason: _reason_pb2.Reason.ValueType = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyWarning: _TypeAlias = PolicyWarning  # noqa: Y015
+
+@_typing.final
+class Retention(_message.Message):
+    """How long the images of a policy are kept. An image goes when either limit says so, but never the newest available one of
+    its instance, unless `may_delete_newest`. Neither limit: images are kept for ever.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEEP_DAYS_FIELD_NUMBER: _builtins.int
+    KEEP_LAST_FIELD_NUMBER: _builtins.int
+    MAY_DELETE_NEWEST_FIELD_NUMBER: _builtins.int
+    keep_days: _builtins.int
+    """Images go this many days after their scheduled time: 1 to 36,500; 0 means no such limit."""
+    keep_last: _builtins.int
+    """The newest so many available images of each instance are kept: 1 to 1,000; 0 means no such limit."""
+    may_delete_newest: _builtins.bool
+    """Whether even the newest available image of an instance goes when `keep_days` says so."""
+    def __init__(
+        self,
+        *,
+        keep_days: _builtins.int = ...,
+        keep_last: _builtins.int = ...,
+        may_delete_newest: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_days", b"keep_days", "keep_last", b"keep_last", "may_delete_newest", b"may_delete_newest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Retention: _TypeAlias = Retention  # noqa: Y015
 
 @_typing.final
 class Schedule(_message.Message):
@@ -141,8 +219,45 @@ class Schedule(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _CatchUp:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _CatchUpEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Schedule._CatchUp.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        CATCH_UP_UNSPECIFIED: Schedule._CatchUp.ValueType  # 0
+        """LATEST."""
+        CATCH_UP_LATEST: Schedule._CatchUp.ValueType  # 1
+        """The newest of them is run once, the others are recorded as missed."""
+        CATCH_UP_NONE: Schedule._CatchUp.ValueType  # 2
+        """All of them are recorded as missed."""
+
+    class CatchUp(_CatchUp, metaclass=_CatchUpEnumTypeWrapper):
+        """What becomes of points that were not taken up within 5 minutes."""
+
+    CATCH_UP_UNSPECIFIED: Schedule.CatchUp.ValueType  # 0
+    """LATEST."""
+    CATCH_UP_LATEST: Schedule.CatchUp.ValueType  # 1
+    """The newest of them is run once, the others are recorded as missed."""
+    CATCH_UP_NONE: Schedule.CatchUp.ValueType  # 2
+    """All of them are recorded as missed."""
+
     START_TIME_FIELD_NUMBER: _builtins.int
     INTERVAL_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    EXECUTION_LIMIT_FIELD_NUMBER: _builtins.int
+    CATCH_UP_FIELD_NUMBER: _builtins.int
+    CATCH_UP_WINDOW_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
+    time_zone: _builtins.str
+    """An IANA time zone such as `Europe/Berlin`. Default: `UTC`. Intervals in days and weeks keep the time of day of
+    `start_time` in this zone across daylight-saving changes: a time that does not exist moves to the next instant that does,
+    one that exists twice counts once, the first time. Intervals in hours are absolute.
+    """
+    execution_limit: _builtins.int
+    """After so many triggers since it was last enabled the policy becomes disabled: 1 to 1,000,000; 0 means no limit."""
+    catch_up: Global___Schedule.CatchUp.ValueType
+    """What becomes of points that were not taken up within 5 minutes. Default: LATEST."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """The first point: on create from 30 minutes to 365 days ahead, both allowed. Truncated to whole microseconds."""
@@ -151,15 +266,28 @@ class Schedule(_message.Message):
     def interval(self) -> Global___Interval:
         """The distance between two points: 12 hours to 365 days, both allowed."""
 
+    @_builtins.property
+    def catch_up_window(self) -> _duration_pb2.Duration:
+        """How late a missed point may still be run: 5 minutes to 365 days. Default: no limit. With `CATCH_UP_NONE` it has no meaning."""
+
+    @_builtins.property
+    def spread(self) -> _duration_pb2.Duration:
+        """Over how long the instances of an execution are started, each at its own stable offset: 0 to 60 minutes. Default: 0."""
+
     def __init__(
         self,
         *,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         interval: Global___Interval | None = ...,
+        time_zone: _builtins.str = ...,
+        execution_limit: _builtins.int = ...,
+        catch_up: Global___Schedule.CatchUp.ValueType = ...,
+        catch_up_window: _duration_pb2.Duration | None = ...,
+        spread: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["catch_up_window", b"catch_up_window", "interval", b"interval", "spread", b"spread", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_up", b"catch_up", "catch_up_window", b"catch_up_window", "execution_limit", b"execution_limit", "interval", b"interval", "spread", b"spread", "start_time", b"start_time", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -334,3 +462,33 @@ class Association(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Association: _TypeAlias = Association  # noqa: Y015
+
+@_typing.final
+class PolicyLimit(_message.Message):
+    """How many policies an account may have in a region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name: `accounts/{account}/regions/{region}/policyLimit`."""
+    limit: _builtins.int
+    """How many policies there may be, 0 to 100,000. Default: 20. A limit below what exists refuses new ones only."""
+    used: _builtins.int
+    """How many there are."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        used: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "name", b"name", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyLimit: _TypeAlias = PolicyLimit  # noqa: Y015

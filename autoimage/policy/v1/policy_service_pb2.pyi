@@ -6,9 +6,11 @@ isort:skip_file
 from autoimage.policy.v1 import policy_pb2 as _policy_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
@@ -31,12 +33,15 @@ class CreatePolicyRequest(_message.Message):
     POLICY_ID_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """The account and region: `accounts/{account}/regions/{region}`."""
     policy_id: _builtins.str
     """The policy's id, 1 to 63 characters: `[a-z]([a-z0-9-]*[a-z0-9])?`. Default: `pol-` and ten letters or digits."""
     request_id: _builtins.str
     """A UUID that makes the call repeatable: within 24 hours the same request answers the same policy."""
+    validate_only: _builtins.bool
+    """When set, everything is checked and answered as if, but nothing is written."""
     @_builtins.property
     def policy(self) -> _policy_pb2.Policy:
         """The policy."""
@@ -48,14 +53,181 @@ class CreatePolicyRequest(_message.Message):
         policy_id: _builtins.str = ...,
         policy: _policy_pb2.Policy | None = ...,
         request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "policy", b"policy", "policy_id", b"policy_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "policy", b"policy", "policy_id", b"policy_id", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreatePolicyRequest: _TypeAlias = CreatePolicyRequest  # noqa: Y015
+
+@_typing.final
+class UpdatePolicyRequest(_message.Message):
+    """Asks to change a policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """A UUID that makes the call repeatable: within 24 hours the same request changes the policy once only."""
+    validate_only: _builtins.bool
+    """When set, everything is checked and answered as if, but nothing is written."""
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """The policy; its `name` says which. What the mask does not name is left as it is."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """What to change: `display_name`, `description`, `schedule` and its fields, `disks`, `logging` and its fields, `retention` and
+        its fields; `*` means all of these. Default: those fields that are set in `policy`.
+        """
+
+    def __init__(
+        self,
+        *,
+        policy: _policy_pb2.Policy | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "request_id", b"request_id", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatePolicyRequest: _TypeAlias = UpdatePolicyRequest  # noqa: Y015
+
+@_typing.final
+class ReplicatePolicyRequest(_message.Message):
+    """Asks to copy a policy to other regions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The policy's name."""
+    request_id: _builtins.str
+    """A UUID that makes the call repeatable: within 24 hours the same request answers the same policies."""
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplicationTarget]:
+        """Where to: 1 to 20 regions, each once, none of them the policy's own."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        targets: _abc.Iterable[Global___ReplicationTarget] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicatePolicyRequest: _TypeAlias = ReplicatePolicyRequest  # noqa: Y015
+
+@_typing.final
+class ReplicationTarget(_message.Message):
+    """A region that a policy is copied to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    POLICY_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    LOG_TOPIC_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """The region's id, such as `cn-south-1`."""
+    policy_id: _builtins.str
+    """The copy's id. Default: `pol-` and ten letters or digits."""
+    display_name: _builtins.str
+    """The copy's display name. Default: that of the policy."""
+    log_topic: _builtins.str
+    """Where the copy's executions are logged: a topic of the target region. Default: nowhere."""
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        policy_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        log_topic: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "log_topic", b"log_topic", "policy_id", b"policy_id", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicationTarget: _TypeAlias = ReplicationTarget  # noqa: Y015
+
+@_typing.final
+class ReplicatePolicyResponse(_message.Message):
+    """What became of each target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplicationResult]:
+        """One for each target, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ReplicationResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicatePolicyResponse: _TypeAlias = ReplicatePolicyResponse  # noqa: Y015
+
+@_typing.final
+class ReplicationResult(_message.Message):
+    """What became of a target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """The region's id, as it was given."""
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """The copy."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why there is none."""
+
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        policy: _policy_pb2.Policy | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "policy", b"policy", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "policy", b"policy", "region", b"region", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["policy", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___ReplicationResult: _TypeAlias = ReplicationResult  # noqa: Y015
 
 @_typing.final
 class GetPolicyRequest(_message.Message):
@@ -544,3 +716,294 @@ class ListAssociationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAssociationsResponse: _TypeAlias = ListAssociationsResponse  # noqa: Y015
+
+@_typing.final
+class ListAssociableInstancesRequest(_message.Message):
+    """Asks for the instances that may be associated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The account and region: `accounts/{account}/regions/{region}`."""
+    page_size: _builtins.int
+    """How many at most: default 20, more than 100 is read as 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; the rest of the request must be the same."""
+    @_builtins.property
+    def filter(self) -> Global___AssociableInstanceFilter:
+        """Which instances. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: Global___AssociableInstanceFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAssociableInstancesRequest: _TypeAlias = ListAssociableInstancesRequest  # noqa: Y015
+
+@_typing.final
+class AssociableInstanceFilter(_message.Message):
+    """Chooses instances; an instance must fit every field that is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_IDS_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    display_name: _builtins.str
+    """Its display name contains this; case does not matter, and there are no wildcards."""
+    @_builtins.property
+    def instance_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its id is one of these; at most 100."""
+
+    def __init__(
+        self,
+        *,
+        instance_ids: _abc.Iterable[_builtins.str] | None = ...,
+        display_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "instance_ids", b"instance_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssociableInstanceFilter: _TypeAlias = AssociableInstanceFilter  # noqa: Y015
+
+@_typing.final
+class ListAssociableInstancesResponse(_message.Message):
+    """A page of instances that may be associated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last one."""
+    @_builtins.property
+    def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssociableInstance]:
+        """The instances."""
+
+    def __init__(
+        self,
+        *,
+        instances: _abc.Iterable[Global___AssociableInstance] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instances", b"instances", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAssociableInstancesResponse: _TypeAlias = ListAssociableInstancesResponse  # noqa: Y015
+
+@_typing.final
+class AssociableInstance(_message.Message):
+    """An instance that may be associated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    instance: _builtins.str
+    """The instance's name."""
+    display_name: _builtins.str
+    """The instance's display name."""
+    policy: _builtins.str
+    """The name of the policy that it has now; empty when it has none."""
+    def __init__(
+        self,
+        *,
+        instance: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        policy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "instance", b"instance", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssociableInstance: _TypeAlias = AssociableInstance  # noqa: Y015
+
+@_typing.final
+class PreviewScheduleRequest(_message.Message):
+    """Asks for the next execution times."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name of a policy. For a disabled one: as if it were enabled now."""
+    count: _builtins.int
+    """How many at most: 1 to 1,000. Default: 10."""
+    @_builtins.property
+    def schedule(self) -> _policy_pb2.Schedule:
+        """A schedule that is not yet anybody's; its start time need not be in the future."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        schedule: _policy_pb2.Schedule | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "schedule", b"schedule", "source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "name", b"name", "schedule", b"schedule", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["name", "schedule"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___PreviewScheduleRequest: _TypeAlias = PreviewScheduleRequest  # noqa: Y015
+
+@_typing.final
+class PreviewScheduleResponse(_message.Message):
+    """The next execution times."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTS_FIELD_NUMBER: _builtins.int
+    TZDATA_VERSION_FIELD_NUMBER: _builtins.int
+    tzdata_version: _builtins.str
+    """The version of the time zone data that they were worked out with, such as `2026a`."""
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScheduledPoint]:
+        """The times, in their order; fewer than asked for when an execution limit or the year 9999 ends them."""
+
+    def __init__(
+        self,
+        *,
+        points: _abc.Iterable[Global___ScheduledPoint] | None = ...,
+        tzdata_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points", "tzdata_version", b"tzdata_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewScheduleResponse: _TypeAlias = PreviewScheduleResponse  # noqa: Y015
+
+@_typing.final
+class ScheduledPoint(_message.Message):
+    """An execution time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Shift:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ShiftEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ScheduledPoint._Shift.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SHIFT_UNSPECIFIED: ScheduledPoint._Shift.ValueType  # 0
+        """Not at all."""
+        SHIFT_GAP: ScheduledPoint._Shift.ValueType  # 1
+        """The time of day does not exist on that date: the next instant that does."""
+        SHIFT_FOLD: ScheduledPoint._Shift.ValueType  # 2
+        """The time of day exists twice on that date: the first of the two."""
+
+    class Shift(_Shift, metaclass=_ShiftEnumTypeWrapper):
+        """How a daylight-saving change touches the time."""
+
+    SHIFT_UNSPECIFIED: ScheduledPoint.Shift.ValueType  # 0
+    """Not at all."""
+    SHIFT_GAP: ScheduledPoint.Shift.ValueType  # 1
+    """The time of day does not exist on that date: the next instant that does."""
+    SHIFT_FOLD: ScheduledPoint.Shift.ValueType  # 2
+    """The time of day exists twice on that date: the first of the two."""
+
+    TIME_FIELD_NUMBER: _builtins.int
+    LOCAL_TEXT_FIELD_NUMBER: _builtins.int
+    SHIFT_FIELD_NUMBER: _builtins.int
+    local_text: _builtins.str
+    """The same in the schedule's time zone, with its offset: `2027-03-28T03:00:00+02:00`."""
+    shift: Global___ScheduledPoint.Shift.ValueType
+    """How a daylight-saving change touches the time."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """The time."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        local_text: _builtins.str = ...,
+        shift: Global___ScheduledPoint.Shift.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["local_text", b"local_text", "shift", b"shift", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScheduledPoint: _TypeAlias = ScheduledPoint  # noqa: Y015
+
+@_typing.final
+class GetPolicyLimitRequest(_message.Message):
+    """Asks how many policies an account may have in a region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The limit's name: `accounts/{account}/regions/{region}/policyLimit`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicyLimitRequest: _TypeAlias = GetPolicyLimitRequest  # noqa: Y015
+
+@_typing.final
+class UpdatePolicyLimitRequest(_message.Message):
+    """Asks to change how many policies an account may have in a region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_LIMIT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy_limit(self) -> _policy_pb2.PolicyLimit:
+        """The limit; its `name` says which."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """What to change: `limit` is all that can be, and the default."""
+
+    def __init__(
+        self,
+        *,
+        policy_limit: _policy_pb2.PolicyLimit | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy_limit", b"policy_limit", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy_limit", b"policy_limit", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatePolicyLimitRequest: _TypeAlias = UpdatePolicyLimitRequest  # noqa: Y015

@@ -52,6 +52,16 @@ class PolicyServiceStub:
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesResponse.FromString,
                 _registered_method=True)
+        self.UpdatePolicy = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/UpdatePolicy',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.FromString,
+                _registered_method=True)
+        self.ReplicatePolicy = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/ReplicatePolicy',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyResponse.FromString,
+                _registered_method=True)
         self.DeletePolicy = channel.unary_unary(
                 '/autoimage.policy.v1.PolicyService/DeletePolicy',
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.DeletePolicyRequest.SerializeToString,
@@ -87,6 +97,26 @@ class PolicyServiceStub:
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.FromString,
                 _registered_method=True)
+        self.ListAssociableInstances = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/ListAssociableInstances',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.FromString,
+                _registered_method=True)
+        self.PreviewSchedule = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/PreviewSchedule',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleResponse.FromString,
+                _registered_method=True)
+        self.GetPolicyLimit = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/GetPolicyLimit',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.GetPolicyLimitRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.FromString,
+                _registered_method=True)
+        self.UpdatePolicyLimit = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/UpdatePolicyLimit',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyLimitRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer:
@@ -109,6 +139,25 @@ class PolicyServiceServicer:
 
     def ListPolicies(self, request, context):
         """Lists the policies of an account and region, in the order of their ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePolicy(self, request, context):
+        """Changes a policy. A new start time becomes the next execution; a new interval or zone counts from the last execution, or
+        from the start time if there was none; if both change, the start time wins. Two consecutive scheduled times are at least 12
+        hours apart: an edit that would break this is refused, and the error names the earliest time allowed. Points that were due
+        before the edit are triggered as they were.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplicatePolicy(self, request, context):
+        """Copies a policy to other regions of its account, each for itself: the answer has a result for each, in the order of the
+        request. Instances and the log destination are not copied; a start time that is no longer valid moves to the first valid
+        point of the schedule. With a `request_id`, a repeat within 24 hours answers the same policies.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -168,6 +217,35 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAssociableInstances(self, request, context):
+        """Lists the instances of an account and region that may be associated, each with its present policy, in the order of their
+        ids. Instances with a local system disk are not among them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewSchedule(self, request, context):
+        """Tells the next execution times of a policy, or of a schedule that is not yet anybody's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicyLimit(self, request, context):
+        """Gets how many policies an account may have in a region.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePolicyLimit(self, request, context):
+        """Changes how many policies an account may have in a region. For platform administrators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -185,6 +263,16 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ListPolicies,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesResponse.SerializeToString,
+            ),
+            'UpdatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePolicy,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.SerializeToString,
+            ),
+            'ReplicatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplicatePolicy,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyResponse.SerializeToString,
             ),
             'DeletePolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.DeletePolicy,
@@ -220,6 +308,26 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ListAssociations,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.SerializeToString,
+            ),
+            'ListAssociableInstances': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAssociableInstances,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.SerializeToString,
+            ),
+            'PreviewSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewSchedule,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleResponse.SerializeToString,
+            ),
+            'GetPolicyLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicyLimit,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.GetPolicyLimitRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.SerializeToString,
+            ),
+            'UpdatePolicyLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePolicyLimit,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyLimitRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -304,6 +412,60 @@ class PolicyService:
             '/autoimage.policy.v1.PolicyService/ListPolicies',
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/UpdatePolicy',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplicatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/ReplicatePolicy',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -493,6 +655,114 @@ class PolicyService:
             '/autoimage.policy.v1.PolicyService/ListAssociations',
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAssociableInstances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/ListAssociableInstances',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/PreviewSchedule',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicyLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/GetPolicyLimit',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.GetPolicyLimitRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePolicyLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/UpdatePolicyLimit',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyLimitRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,6 +24,17 @@ class PolicyServiceStub:
     """Gets a policy."""
     ListPolicies: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListPoliciesRequest, _policy_service_pb2.ListPoliciesResponse]
     """Lists the policies of an account and region, in the order of their ids."""
+    UpdatePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.UpdatePolicyRequest, _policy_pb2.Policy]
+    """Changes a policy. A new start time becomes the next execution; a new interval or zone counts from the last execution, or
+    from the start time if there was none; if both change, the start time wins. Two consecutive scheduled times are at least 12
+    hours apart: an edit that would break this is refused, and the error names the earliest time allowed. Points that were due
+    before the edit are triggered as they were.
+    """
+    ReplicatePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ReplicatePolicyRequest, _policy_service_pb2.ReplicatePolicyResponse]
+    """Copies a policy to other regions of its account, each for itself: the answer has a result for each, in the order of the
+    request. Instances and the log destination are not copied; a start time that is no longer valid moves to the first valid
+    point of the schedule. With a `request_id`, a repeat within 24 hours answers the same policies.
+    """
     DeletePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.DeletePolicyRequest, _empty_pb2.Empty]
     """Deletes a policy and unlinks its instances. An image that is being built is finished; executions, images and log
     entries stay. Points that were due and not yet triggered are recorded as missed.
@@ -48,6 +59,16 @@ class PolicyServiceStub:
     """
     ListAssociations: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListAssociationsRequest, _policy_service_pb2.ListAssociationsResponse]
     """Lists the associations of a policy, in the order of the instances' ids."""
+    ListAssociableInstances: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListAssociableInstancesRequest, _policy_service_pb2.ListAssociableInstancesResponse]
+    """Lists the instances of an account and region that may be associated, each with its present policy, in the order of their
+    ids. Instances with a local system disk are not among them.
+    """
+    PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.PreviewScheduleRequest, _policy_service_pb2.PreviewScheduleResponse]
+    """Tells the next execution times of a policy, or of a schedule that is not yet anybody's."""
+    GetPolicyLimit: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.GetPolicyLimitRequest, _policy_pb2.PolicyLimit]
+    """Gets how many policies an account may have in a region."""
+    UpdatePolicyLimit: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.UpdatePolicyLimitRequest, _policy_pb2.PolicyLimit]
+    """Changes how many policies an account may have in a region. For platform administrators."""
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Policies and the instances that they back up."""
@@ -75,6 +96,29 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _policy_service_pb2.ListPoliciesResponse:
         """Lists the policies of an account and region, in the order of their ids."""
+
+    @_abc_1.abstractmethod
+    def UpdatePolicy(
+        self,
+        request: _policy_service_pb2.UpdatePolicyRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_pb2.Policy:
+        """Changes a policy. A new start time becomes the next execution; a new interval or zone counts from the last execution, or
+        from the start time if there was none; if both change, the start time wins. Two consecutive scheduled times are at least 12
+        hours apart: an edit that would break this is refused, and the error names the earliest time allowed. Points that were due
+        before the edit are triggered as they were.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplicatePolicy(
+        self,
+        request: _policy_service_pb2.ReplicatePolicyRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_service_pb2.ReplicatePolicyResponse:
+        """Copies a policy to other regions of its account, each for itself: the answer has a result for each, in the order of the
+        request. Instances and the log destination are not copied; a start time that is no longer valid moves to the first valid
+        point of the schedule. With a `request_id`, a repeat within 24 hours answers the same policies.
+        """
 
     @_abc_1.abstractmethod
     def DeletePolicy(
@@ -141,5 +185,39 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _policy_service_pb2.ListAssociationsResponse:
         """Lists the associations of a policy, in the order of the instances' ids."""
+
+    @_abc_1.abstractmethod
+    def ListAssociableInstances(
+        self,
+        request: _policy_service_pb2.ListAssociableInstancesRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_service_pb2.ListAssociableInstancesResponse:
+        """Lists the instances of an account and region that may be associated, each with its present policy, in the order of their
+        ids. Instances with a local system disk are not among them.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewSchedule(
+        self,
+        request: _policy_service_pb2.PreviewScheduleRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_service_pb2.PreviewScheduleResponse:
+        """Tells the next execution times of a policy, or of a schedule that is not yet anybody's."""
+
+    @_abc_1.abstractmethod
+    def GetPolicyLimit(
+        self,
+        request: _policy_service_pb2.GetPolicyLimitRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_pb2.PolicyLimit:
+        """Gets how many policies an account may have in a region."""
+
+    @_abc_1.abstractmethod
+    def UpdatePolicyLimit(
+        self,
+        request: _policy_service_pb2.UpdatePolicyLimitRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_pb2.PolicyLimit:
+        """Changes how many policies an account may have in a region. For platform administrators."""
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _grpc.Server) -> None: ...

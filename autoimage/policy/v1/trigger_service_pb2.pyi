@@ -7,6 +7,7 @@ from autoimage.policy.v1 import policy_pb2 as _policy_pb2
 from autoimage.type.v1 import missed_pb2 as _missed_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -73,6 +74,7 @@ class Trigger(_message.Message):
     MISSED_FIELD_NUMBER: _builtins.int
     LEASE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     LEASE_COUNT_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
     uid: _builtins.str
     """Identifies the trigger; a UUID."""
     kind: Global___Trigger.Kind.ValueType
@@ -113,6 +115,10 @@ class Trigger(_message.Message):
     def lease_expire_time(self) -> _timestamp_pb2.Timestamp:
         """Until when the trigger is the caller's, in operating time."""
 
+    @_builtins.property
+    def retention(self) -> _policy_pb2.Retention:
+        """How long images are kept, at the moment of triggering; unset: for ever."""
+
     def __init__(
         self,
         *,
@@ -130,10 +136,11 @@ class Trigger(_message.Message):
         missed: _missed_pb2.MissedPoints | None = ...,
         lease_expire_time: _timestamp_pb2.Timestamp | None = ...,
         lease_count: _builtins.int = ...,
+        retention: _policy_pb2.Retention | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "lease_expire_time", b"lease_expire_time", "missed", b"missed", "scheduled_time", b"scheduled_time", "trigger_time", b"trigger_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "lease_expire_time", b"lease_expire_time", "missed", b"missed", "retention", b"retention", "scheduled_time", b"scheduled_time", "trigger_time", b"trigger_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["associations", b"associations", "disks", b"disks", "kind", b"kind", "lease_count", b"lease_count", "lease_expire_time", b"lease_expire_time", "log_topic", b"log_topic", "missed", b"missed", "policy", b"policy", "policy_display_name", b"policy_display_name", "policy_uid", b"policy_uid", "run_id", b"run_id", "scheduled_time", b"scheduled_time", "trigger_time", b"trigger_time", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["associations", b"associations", "disks", b"disks", "kind", b"kind", "lease_count", b"lease_count", "lease_expire_time", b"lease_expire_time", "log_topic", b"log_topic", "missed", b"missed", "policy", b"policy", "policy_display_name", b"policy_display_name", "policy_uid", b"policy_uid", "retention", b"retention", "run_id", b"run_id", "scheduled_time", b"scheduled_time", "trigger_time", b"trigger_time", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -147,19 +154,25 @@ class TriggeredAssociation(_message.Message):
 
     UID_FIELD_NUMBER: _builtins.int
     INSTANCE_FIELD_NUMBER: _builtins.int
+    START_OFFSET_FIELD_NUMBER: _builtins.int
     uid: _builtins.str
     """The association's `uid`."""
     instance: _builtins.str
     """Resource name of the instance."""
+    @_builtins.property
+    def start_offset(self) -> _duration_pb2.Duration:
+        """How long after the moment of triggering its build is begun: 0 unless the schedule has a `spread`."""
+
     def __init__(
         self,
         *,
         uid: _builtins.str = ...,
         instance: _builtins.str = ...,
+        start_offset: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_offset", b"start_offset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "start_offset", b"start_offset", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -386,3 +399,125 @@ class ReportMissingInstancesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportMissingInstancesResponse: _TypeAlias = ReportMissingInstancesResponse  # noqa: Y015
+
+@_typing.final
+class DisableLoggingRequest(_message.Message):
+    """Turns off the logging of policies whose topic is gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_TOPICS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def log_topics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The log topics' names: 1 to 500."""
+
+    def __init__(
+        self,
+        *,
+        log_topics: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_topics", b"log_topics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisableLoggingRequest: _TypeAlias = DisableLoggingRequest  # noqa: Y015
+
+@_typing.final
+class DisableLoggingResponse(_message.Message):
+    """The logging is off."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_COUNT_FIELD_NUMBER: _builtins.int
+    changed_count: _builtins.int
+    """How many policies were changed."""
+    def __init__(
+        self,
+        *,
+        changed_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_count", b"changed_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisableLoggingResponse: _TypeAlias = DisableLoggingResponse  # noqa: Y015
+
+@_typing.final
+class LookUpRetentionsRequest(_message.Message):
+    """Asks for the retention of policies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_UIDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy_uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The policies' `uid`s: 1 to 500."""
+
+    def __init__(
+        self,
+        *,
+        policy_uids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy_uids", b"policy_uids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookUpRetentionsRequest: _TypeAlias = LookUpRetentionsRequest  # noqa: Y015
+
+@_typing.final
+class LookUpRetentionsResponse(_message.Message):
+    """The retention of policies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RETENTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def retentions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyRetention]:
+        """One for each policy that was ever known, in no particular order."""
+
+    def __init__(
+        self,
+        *,
+        retentions: _abc.Iterable[Global___PolicyRetention] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["retentions", b"retentions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookUpRetentionsResponse: _TypeAlias = LookUpRetentionsResponse  # noqa: Y015
+
+@_typing.final
+class PolicyRetention(_message.Message):
+    """The retention of a policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_UID_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    policy_uid: _builtins.str
+    """The policy's `uid`."""
+    @_builtins.property
+    def retention(self) -> _policy_pb2.Retention:
+        """How long images are kept; unset: for ever."""
+
+    def __init__(
+        self,
+        *,
+        policy_uid: _builtins.str = ...,
+        retention: _policy_pb2.Retention | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retention", b"retention"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy_uid", b"policy_uid", "retention", b"retention"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyRetention: _TypeAlias = PolicyRetention  # noqa: Y015

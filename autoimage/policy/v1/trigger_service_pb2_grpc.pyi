@@ -29,6 +29,10 @@ class TriggerServiceStub:
     """Reports associations whose instance does not exist any more, so that they are dissolved. Those that are gone already are
     passed over.
     """
+    DisableLogging: _grpc.UnaryUnaryMultiCallable[_trigger_service_pb2.DisableLoggingRequest, _trigger_service_pb2.DisableLoggingResponse]
+    """Turns off the logging of policies whose topic is gone. A policy that logs elsewhere by now is left as it is."""
+    LookUpRetentions: _grpc.UnaryUnaryMultiCallable[_trigger_service_pb2.LookUpRetentionsRequest, _trigger_service_pb2.LookUpRetentionsResponse]
+    """Tells the retention of policies as it is now; of a deleted policy, as it was at last."""
 
 class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
     """What is due, for schedulers only."""
@@ -69,5 +73,21 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reports associations whose instance does not exist any more, so that they are dissolved. Those that are gone already are
         passed over.
         """
+
+    @_abc_1.abstractmethod
+    def DisableLogging(
+        self,
+        request: _trigger_service_pb2.DisableLoggingRequest,
+        context: _grpc.ServicerContext,
+    ) -> _trigger_service_pb2.DisableLoggingResponse:
+        """Turns off the logging of policies whose topic is gone. A policy that logs elsewhere by now is left as it is."""
+
+    @_abc_1.abstractmethod
+    def LookUpRetentions(
+        self,
+        request: _trigger_service_pb2.LookUpRetentionsRequest,
+        context: _grpc.ServicerContext,
+    ) -> _trigger_service_pb2.LookUpRetentionsResponse:
+        """Tells the retention of policies as it is now; of a deleted policy, as it was at last."""
 
 def add_TriggerServiceServicer_to_server(servicer: TriggerServiceServicer, server: _grpc.Server) -> None: ...

@@ -29,7 +29,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.autoimage/scheduler/v1/execution_service.proto\x12\x16\x61utoimage.scheduler.v1\x1a&autoimage/scheduler/v1/execution.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"E\n\x13GetExecutionRequest\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\n\x17\x61utoimage.dev/Execution\"\xbb\x01\n\x15ListExecutionsRequest\x12\x30\n\x06parent\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\x12\x17\x61utoimage.dev/Execution\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\'.autoimage.scheduler.v1.ExecutionFilterB\x04\xe2\x41\x01\x01\"\xd0\x01\n\x0f\x45xecutionFilter\x12=\n\x06states\x18\x01 \x03(\x0e\x32\'.autoimage.scheduler.v1.Execution.StateB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x14\n\x06run_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"h\n\x16ListExecutionsResponse\x12\x35\n\nexecutions\x18\x01 \x03(\x0b\x32!.autoimage.scheduler.v1.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbb\x01\n\x15ListImageTasksRequest\x12\x30\n\x06parent\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\x12\x17\x61utoimage.dev/ImageTask\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\'.autoimage.scheduler.v1.ImageTaskFilterB\x04\xe2\x41\x01\x01\"P\n\x0fImageTaskFilter\x12=\n\x06states\x18\x01 \x03(\x0e\x32\'.autoimage.scheduler.v1.ImageTask.StateB\x04\xe2\x41\x01\x01\"i\n\x16ListImageTasksResponse\x12\x36\n\x0bimage_tasks\x18\x01 \x03(\x0b\x32!.autoimage.scheduler.v1.ImageTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\x19GetSchedulerStatusRequest\"\xec\x02\n\x0fSchedulerStatus\x12\x30\n\x0cproduct_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rnext_due_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_poll_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12running_executions\x18\x04 \x01(\x03\x12\x15\n\rpending_tasks\x18\x05 \x01(\x03\x12\x16\n\x0e\x62uilding_tasks\x18\x06 \x01(\x03\x12\x37\n\x13oldest_pending_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x17undelivered_log_entries\x18\x08 \x01(\x03\x12\x1b\n\x13\x64ropped_log_entries\x18\t \x01(\x03\x32\xe5\x03\n\x10\x45xecutionService\x12g\n\x0cGetExecution\x12+.autoimage.scheduler.v1.GetExecutionRequest\x1a!.autoimage.scheduler.v1.Execution\"\x07\xda\x41\x04name\x12z\n\x0eListExecutions\x12-.autoimage.scheduler.v1.ListExecutionsRequest\x1a..autoimage.scheduler.v1.ListExecutionsResponse\"\t\xda\x41\x06parent\x12z\n\x0eListImageTasks\x12-.autoimage.scheduler.v1.ListImageTasksRequest\x1a..autoimage.scheduler.v1.ListImageTasksResponse\"\t\xda\x41\x06parent\x12p\n\x12GetSchedulerStatus\x12\x31.autoimage.scheduler.v1.GetSchedulerStatusRequest\x1a\'.autoimage.scheduler.v1.SchedulerStatusB5\n\x1a\x64\x65v.autoimage.scheduler.v1B\x15\x45xecutionServiceProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.autoimage/scheduler/v1/execution_service.proto\x12\x16\x61utoimage.scheduler.v1\x1a&autoimage/scheduler/v1/execution.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"E\n\x13GetExecutionRequest\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\n\x17\x61utoimage.dev/Execution\"\xbb\x01\n\x15ListExecutionsRequest\x12\x30\n\x06parent\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\x12\x17\x61utoimage.dev/Execution\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\'.autoimage.scheduler.v1.ExecutionFilterB\x04\xe2\x41\x01\x01\"\xd0\x01\n\x0f\x45xecutionFilter\x12=\n\x06states\x18\x01 \x03(\x0e\x32\'.autoimage.scheduler.v1.Execution.StateB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x14\n\x06run_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"h\n\x16ListExecutionsResponse\x12\x35\n\nexecutions\x18\x01 \x03(\x0b\x32!.autoimage.scheduler.v1.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbb\x01\n\x15ListImageTasksRequest\x12\x30\n\x06parent\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\x12\x17\x61utoimage.dev/ImageTask\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\'.autoimage.scheduler.v1.ImageTaskFilterB\x04\xe2\x41\x01\x01\"P\n\x0fImageTaskFilter\x12=\n\x06states\x18\x01 \x03(\x0e\x32\'.autoimage.scheduler.v1.ImageTask.StateB\x04\xe2\x41\x01\x01\"i\n\x16ListImageTasksResponse\x12\x36\n\x0bimage_tasks\x18\x01 \x03(\x0b\x32!.autoimage.scheduler.v1.ImageTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\x19GetSchedulerStatusRequest\"\xb7\x03\n\x0fSchedulerStatus\x12\x30\n\x0cproduct_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rnext_due_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_poll_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12running_executions\x18\x04 \x01(\x03\x12\x15\n\rpending_tasks\x18\x05 \x01(\x03\x12\x16\n\x0e\x62uilding_tasks\x18\x06 \x01(\x03\x12\x37\n\x13oldest_pending_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x17undelivered_log_entries\x18\x08 \x01(\x03\x12\x1b\n\x13\x64ropped_log_entries\x18\t \x01(\x03\x12\x16\n\x0epaused_regions\x18\n \x03(\t\x12\x19\n\x11pending_deletions\x18\x0b \x01(\x03\x12\x16\n\x0etzdata_version\x18\x0c \x01(\t\"H\n\x16\x43\x61ncelExecutionRequest\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\n\x17\x61utoimage.dev/Execution\"f\n\x16WatchExecutionsRequest\x12\x30\n\x06parent\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\x12\x17\x61utoimage.dev/Execution\x12\x1a\n\x0cresume_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x9e\x01\n\x17WatchExecutionsResponse\x12\x35\n\nexecutions\x18\x01 \x03(\x0b\x32!.autoimage.scheduler.v1.Execution\x12\x36\n\x0bimage_tasks\x18\x02 \x03(\x0b\x32!.autoimage.scheduler.v1.ImageTask\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\"x\n\x14PlanRetentionRequest\x12-\n\x06policy\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14\x61utoimage.dev/Policy\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"g\n\x15PlanRetentionResponse\x12\x35\n\x06images\x18\x01 \x03(\x0b\x32%.autoimage.scheduler.v1.RetainedImage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x99\x03\n\rRetainedImage\x12\'\n\x05image\x18\x01 \x01(\tB\x18\xfa\x41\x15\n\x13\x61utoimage.dev/Image\x12-\n\x08instance\x18\x02 \x01(\tB\x1b\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12\x32\n\x0escheduled_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12>\n\x07verdict\x18\x04 \x01(\x0e\x32-.autoimage.scheduler.v1.RetainedImage.Verdict\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8a\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_KEPT\x10\x01\x12\x13\n\x0fVERDICT_TOO_OLD\x10\x02\x12\x14\n\x10VERDICT_TOO_MANY\x10\x03\x12\x12\n\x0eVERDICT_NEWEST\x10\x04\x12\x15\n\x11VERDICT_PROTECTED\x10\x05\"*\n\x12PauseRegionRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x15\n\x13PauseRegionResponse\"+\n\x13ResumeRegionRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x16\n\x14ResumeRegionResponse2\xac\x08\n\x10\x45xecutionService\x12g\n\x0cGetExecution\x12+.autoimage.scheduler.v1.GetExecutionRequest\x1a!.autoimage.scheduler.v1.Execution\"\x07\xda\x41\x04name\x12z\n\x0eListExecutions\x12-.autoimage.scheduler.v1.ListExecutionsRequest\x1a..autoimage.scheduler.v1.ListExecutionsResponse\"\t\xda\x41\x06parent\x12z\n\x0eListImageTasks\x12-.autoimage.scheduler.v1.ListImageTasksRequest\x1a..autoimage.scheduler.v1.ListImageTasksResponse\"\t\xda\x41\x06parent\x12m\n\x0f\x43\x61ncelExecution\x12..autoimage.scheduler.v1.CancelExecutionRequest\x1a!.autoimage.scheduler.v1.Execution\"\x07\xda\x41\x04name\x12t\n\x0fWatchExecutions\x12..autoimage.scheduler.v1.WatchExecutionsRequest\x1a/.autoimage.scheduler.v1.WatchExecutionsResponse0\x01\x12w\n\rPlanRetention\x12,.autoimage.scheduler.v1.PlanRetentionRequest\x1a-.autoimage.scheduler.v1.PlanRetentionResponse\"\t\xda\x41\x06policy\x12p\n\x12GetSchedulerStatus\x12\x31.autoimage.scheduler.v1.GetSchedulerStatusRequest\x1a\'.autoimage.scheduler.v1.SchedulerStatus\x12q\n\x0bPauseRegion\x12*.autoimage.scheduler.v1.PauseRegionRequest\x1a+.autoimage.scheduler.v1.PauseRegionResponse\"\t\xda\x41\x06region\x12t\n\x0cResumeRegion\x12+.autoimage.scheduler.v1.ResumeRegionRequest\x1a,.autoimage.scheduler.v1.ResumeRegionResponse\"\t\xda\x41\x06regionB5\n\x1a\x64\x65v.autoimage.scheduler.v1B\x15\x45xecutionServiceProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,12 +65,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTIMAGETASKSREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
   _globals['_IMAGETASKFILTER'].fields_by_name['states']._loaded_options = None
   _globals['_IMAGETASKFILTER'].fields_by_name['states']._serialized_options = b'\342A\001\001'
+  _globals['_CANCELEXECUTIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_CANCELEXECUTIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\031\n\027autoimage.dev/Execution'
+  _globals['_WATCHEXECUTIONSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_WATCHEXECUTIONSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\031\022\027autoimage.dev/Execution'
+  _globals['_WATCHEXECUTIONSREQUEST'].fields_by_name['resume_token']._loaded_options = None
+  _globals['_WATCHEXECUTIONSREQUEST'].fields_by_name['resume_token']._serialized_options = b'\342A\001\001'
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['policy']._loaded_options = None
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['policy']._serialized_options = b'\342A\001\002\372A\026\n\024autoimage.dev/Policy'
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_RETAINEDIMAGE'].fields_by_name['image']._loaded_options = None
+  _globals['_RETAINEDIMAGE'].fields_by_name['image']._serialized_options = b'\372A\025\n\023autoimage.dev/Image'
+  _globals['_RETAINEDIMAGE'].fields_by_name['instance']._loaded_options = None
+  _globals['_RETAINEDIMAGE'].fields_by_name['instance']._serialized_options = b'\372A\030\n\026autoimage.dev/Instance'
+  _globals['_PAUSEREGIONREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_PAUSEREGIONREQUEST'].fields_by_name['region']._serialized_options = b'\342A\001\002'
+  _globals['_RESUMEREGIONREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_RESUMEREGIONREQUEST'].fields_by_name['region']._serialized_options = b'\342A\001\002'
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._serialized_options = b'\332A\004name'
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._serialized_options = b'\332A\006parent'
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListImageTasks']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListImageTasks']._serialized_options = b'\332A\006parent'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['CancelExecution']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['CancelExecution']._serialized_options = b'\332A\004name'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['PlanRetention']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['PlanRetention']._serialized_options = b'\332A\006policy'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['PauseRegion']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['PauseRegion']._serialized_options = b'\332A\006region'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ResumeRegion']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ResumeRegion']._serialized_options = b'\332A\006region'
   _globals['_GETEXECUTIONREQUEST']._serialized_start=232
   _globals['_GETEXECUTIONREQUEST']._serialized_end=301
   _globals['_LISTEXECUTIONSREQUEST']._serialized_start=304
@@ -88,7 +116,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSCHEDULERSTATUSREQUEST']._serialized_start=1189
   _globals['_GETSCHEDULERSTATUSREQUEST']._serialized_end=1216
   _globals['_SCHEDULERSTATUS']._serialized_start=1219
-  _globals['_SCHEDULERSTATUS']._serialized_end=1583
-  _globals['_EXECUTIONSERVICE']._serialized_start=1586
-  _globals['_EXECUTIONSERVICE']._serialized_end=2071
+  _globals['_SCHEDULERSTATUS']._serialized_end=1658
+  _globals['_CANCELEXECUTIONREQUEST']._serialized_start=1660
+  _globals['_CANCELEXECUTIONREQUEST']._serialized_end=1732
+  _globals['_WATCHEXECUTIONSREQUEST']._serialized_start=1734
+  _globals['_WATCHEXECUTIONSREQUEST']._serialized_end=1836
+  _globals['_WATCHEXECUTIONSRESPONSE']._serialized_start=1839
+  _globals['_WATCHEXECUTIONSRESPONSE']._serialized_end=1997
+  _globals['_PLANRETENTIONREQUEST']._serialized_start=1999
+  _globals['_PLANRETENTIONREQUEST']._serialized_end=2119
+  _globals['_PLANRETENTIONRESPONSE']._serialized_start=2121
+  _globals['_PLANRETENTIONRESPONSE']._serialized_end=2224
+  _globals['_RETAINEDIMAGE']._serialized_start=2227
+  _globals['_RETAINEDIMAGE']._serialized_end=2636
+  _globals['_RETAINEDIMAGE_VERDICT']._serialized_start=2498
+  _globals['_RETAINEDIMAGE_VERDICT']._serialized_end=2636
+  _globals['_PAUSEREGIONREQUEST']._serialized_start=2638
+  _globals['_PAUSEREGIONREQUEST']._serialized_end=2680
+  _globals['_PAUSEREGIONRESPONSE']._serialized_start=2682
+  _globals['_PAUSEREGIONRESPONSE']._serialized_end=2703
+  _globals['_RESUMEREGIONREQUEST']._serialized_start=2705
+  _globals['_RESUMEREGIONREQUEST']._serialized_end=2748
+  _globals['_RESUMEREGIONRESPONSE']._serialized_start=2750
+  _globals['_RESUMEREGIONRESPONSE']._serialized_end=2772
+  _globals['_EXECUTIONSERVICE']._serialized_start=2775
+  _globals['_EXECUTIONSERVICE']._serialized_end=3843
 # @@protoc_insertion_point(module_scope)

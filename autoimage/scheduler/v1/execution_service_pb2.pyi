@@ -9,6 +9,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -266,6 +267,9 @@ class SchedulerStatus(_message.Message):
     OLDEST_PENDING_TIME_FIELD_NUMBER: _builtins.int
     UNDELIVERED_LOG_ENTRIES_FIELD_NUMBER: _builtins.int
     DROPPED_LOG_ENTRIES_FIELD_NUMBER: _builtins.int
+    PAUSED_REGIONS_FIELD_NUMBER: _builtins.int
+    PENDING_DELETIONS_FIELD_NUMBER: _builtins.int
+    TZDATA_VERSION_FIELD_NUMBER: _builtins.int
     running_executions: _builtins.int
     """How many executions are running."""
     pending_tasks: _builtins.int
@@ -276,6 +280,10 @@ class SchedulerStatus(_message.Message):
     """How many log entries wait for delivery."""
     dropped_log_entries: _builtins.int
     """How many log entries were dropped since their topic is gone."""
+    pending_deletions: _builtins.int
+    """How many images wait to be deleted by retention."""
+    tzdata_version: _builtins.str
+    """The version of the time zone data, such as `2026a`."""
     @_builtins.property
     def product_time(self) -> _timestamp_pb2.Timestamp:
         """Product time when this was answered."""
@@ -294,6 +302,10 @@ class SchedulerStatus(_message.Message):
     def oldest_pending_time(self) -> _timestamp_pb2.Timestamp:
         """The oldest scheduled time of a task that waits for its build to be accepted; unset when none waits."""
 
+    @_builtins.property
+    def paused_regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The regions that are paused."""
+
     def __init__(
         self,
         *,
@@ -306,11 +318,309 @@ class SchedulerStatus(_message.Message):
         oldest_pending_time: _timestamp_pb2.Timestamp | None = ...,
         undelivered_log_entries: _builtins.int = ...,
         dropped_log_entries: _builtins.int = ...,
+        paused_regions: _abc.Iterable[_builtins.str] | None = ...,
+        pending_deletions: _builtins.int = ...,
+        tzdata_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_poll_time", b"last_poll_time", "next_due_time", b"next_due_time", "oldest_pending_time", b"oldest_pending_time", "product_time", b"product_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["building_tasks", b"building_tasks", "dropped_log_entries", b"dropped_log_entries", "last_poll_time", b"last_poll_time", "next_due_time", b"next_due_time", "oldest_pending_time", b"oldest_pending_time", "pending_tasks", b"pending_tasks", "product_time", b"product_time", "running_executions", b"running_executions", "undelivered_log_entries", b"undelivered_log_entries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["building_tasks", b"building_tasks", "dropped_log_entries", b"dropped_log_entries", "last_poll_time", b"last_poll_time", "next_due_time", b"next_due_time", "oldest_pending_time", b"oldest_pending_time", "paused_regions", b"paused_regions", "pending_deletions", b"pending_deletions", "pending_tasks", b"pending_tasks", "product_time", b"product_time", "running_executions", b"running_executions", "tzdata_version", b"tzdata_version", "undelivered_log_entries", b"undelivered_log_entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SchedulerStatus: _TypeAlias = SchedulerStatus  # noqa: Y015
+
+@_typing.final
+class CancelExecutionRequest(_message.Message):
+    """Asks to cancel an execution."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The execution's name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelExecutionRequest: _TypeAlias = CancelExecutionRequest  # noqa: Y015
+
+@_typing.final
+class WatchExecutionsRequest(_message.Message):
+    """Asks for executions as they change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The policy's name; `-` as the policy's id means all policies of the account and region."""
+    resume_token: _builtins.str
+    """The `resume_token` of the last response received, with the same `parent`. Default: changes from now on."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchExecutionsRequest: _TypeAlias = WatchExecutionsRequest  # noqa: Y015
+
+@_typing.final
+class WatchExecutionsResponse(_message.Message):
+    """Changed executions and image tasks, each as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTIONS_FIELD_NUMBER: _builtins.int
+    IMAGE_TASKS_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Where to resume after these changes."""
+    @_builtins.property
+    def executions(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.Execution]:
+        """Executions; none in the first response, which comes at once and tells where the watch begins."""
+
+    @_builtins.property
+    def image_tasks(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.ImageTask]:
+        """Image tasks."""
+
+    def __init__(
+        self,
+        *,
+        executions: _abc.Iterable[_execution_pb2.Execution] | None = ...,
+        image_tasks: _abc.Iterable[_execution_pb2.ImageTask] | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["executions", b"executions", "image_tasks", b"image_tasks", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchExecutionsResponse: _TypeAlias = WatchExecutionsResponse  # noqa: Y015
+
+@_typing.final
+class PlanRetentionRequest(_message.Message):
+    """Asks which images retention would delete next."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """The policy's name; it may be deleted."""
+    page_size: _builtins.int
+    """How many images at most: default 20, more than 100 is read as 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; the rest of the request must be the same."""
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanRetentionRequest: _TypeAlias = PlanRetentionRequest  # noqa: Y015
+
+@_typing.final
+class PlanRetentionResponse(_message.Message):
+    """The images of a policy, and what retention will do with them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last one."""
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___RetainedImage]:
+        """The images, by instance, newest first."""
+
+    def __init__(
+        self,
+        *,
+        images: _abc.Iterable[Global___RetainedImage] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanRetentionResponse: _TypeAlias = PlanRetentionResponse  # noqa: Y015
+
+@_typing.final
+class RetainedImage(_message.Message):
+    """An image, and what retention will do with it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Verdict:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RetainedImage._Verdict.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        VERDICT_UNSPECIFIED: RetainedImage._Verdict.ValueType  # 0
+        """Not a verdict."""
+        VERDICT_KEPT: RetainedImage._Verdict.ValueType  # 1
+        """It stays: no limit says that it goes."""
+        VERDICT_TOO_OLD: RetainedImage._Verdict.ValueType  # 2
+        """It goes: it is older than `keep_days`."""
+        VERDICT_TOO_MANY: RetainedImage._Verdict.ValueType  # 3
+        """It goes: there are `keep_last` newer ones."""
+        VERDICT_NEWEST: RetainedImage._Verdict.ValueType  # 4
+        """It stays although a limit says that it goes: it is the newest available one of its instance."""
+        VERDICT_PROTECTED: RetainedImage._Verdict.ValueType  # 5
+        """It stays although a limit says that it goes: it is protected."""
+
+    class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
+        """Why an image stays or goes."""
+
+    VERDICT_UNSPECIFIED: RetainedImage.Verdict.ValueType  # 0
+    """Not a verdict."""
+    VERDICT_KEPT: RetainedImage.Verdict.ValueType  # 1
+    """It stays: no limit says that it goes."""
+    VERDICT_TOO_OLD: RetainedImage.Verdict.ValueType  # 2
+    """It goes: it is older than `keep_days`."""
+    VERDICT_TOO_MANY: RetainedImage.Verdict.ValueType  # 3
+    """It goes: there are `keep_last` newer ones."""
+    VERDICT_NEWEST: RetainedImage.Verdict.ValueType  # 4
+    """It stays although a limit says that it goes: it is the newest available one of its instance."""
+    VERDICT_PROTECTED: RetainedImage.Verdict.ValueType  # 5
+    """It stays although a limit says that it goes: it is protected."""
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    image: _builtins.str
+    """Resource name of the image."""
+    instance: _builtins.str
+    """Resource name of the instance."""
+    verdict: Global___RetainedImage.Verdict.ValueType
+    """Why it stays or goes."""
+    @_builtins.property
+    def scheduled_time(self) -> _timestamp_pb2.Timestamp:
+        """The scheduled time of its execution."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When `keep_days` will say that it goes; unset when it does not."""
+
+    def __init__(
+        self,
+        *,
+        image: _builtins.str = ...,
+        instance: _builtins.str = ...,
+        scheduled_time: _timestamp_pb2.Timestamp | None = ...,
+        verdict: Global___RetainedImage.Verdict.ValueType = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "scheduled_time", b"scheduled_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "image", b"image", "instance", b"instance", "scheduled_time", b"scheduled_time", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetainedImage: _TypeAlias = RetainedImage  # noqa: Y015
+
+@_typing.final
+class PauseRegionRequest(_message.Message):
+    """Asks to pause a region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """The region's id."""
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseRegionRequest: _TypeAlias = PauseRegionRequest  # noqa: Y015
+
+@_typing.final
+class PauseRegionResponse(_message.Message):
+    """The region is paused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseRegionResponse: _TypeAlias = PauseRegionResponse  # noqa: Y015
+
+@_typing.final
+class ResumeRegionRequest(_message.Message):
+    """Asks to resume a region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """The region's id."""
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRegionRequest: _TypeAlias = ResumeRegionRequest  # noqa: Y015
+
+@_typing.final
+class ResumeRegionResponse(_message.Message):
+    """The region is not paused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRegionResponse: _TypeAlias = ResumeRegionResponse  # noqa: Y015

@@ -51,10 +51,35 @@ class ExecutionServiceStub:
                 request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksRequest.SerializeToString,
                 response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksResponse.FromString,
                 _registered_method=True)
+        self.CancelExecution = channel.unary_unary(
+                '/autoimage.scheduler.v1.ExecutionService/CancelExecution',
+                request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.SerializeToString,
+                response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__pb2.Execution.FromString,
+                _registered_method=True)
+        self.WatchExecutions = channel.unary_stream(
+                '/autoimage.scheduler.v1.ExecutionService/WatchExecutions',
+                request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsRequest.SerializeToString,
+                response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsResponse.FromString,
+                _registered_method=True)
+        self.PlanRetention = channel.unary_unary(
+                '/autoimage.scheduler.v1.ExecutionService/PlanRetention',
+                request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionRequest.SerializeToString,
+                response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionResponse.FromString,
+                _registered_method=True)
         self.GetSchedulerStatus = channel.unary_unary(
                 '/autoimage.scheduler.v1.ExecutionService/GetSchedulerStatus',
                 request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.GetSchedulerStatusRequest.SerializeToString,
                 response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.SchedulerStatus.FromString,
+                _registered_method=True)
+        self.PauseRegion = channel.unary_unary(
+                '/autoimage.scheduler.v1.ExecutionService/PauseRegion',
+                request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PauseRegionRequest.SerializeToString,
+                response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PauseRegionResponse.FromString,
+                _registered_method=True)
+        self.ResumeRegion = channel.unary_unary(
+                '/autoimage.scheduler.v1.ExecutionService/ResumeRegion',
+                request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ResumeRegionRequest.SerializeToString,
+                response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ResumeRegionResponse.FromString,
                 _registered_method=True)
 
 
@@ -84,8 +109,47 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelExecution(self, request, context):
+        """Cancels the image tasks of an execution for which no build was accepted yet. Builds in flight are finished. An execution
+        that is not running is refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchExecutions(self, request, context):
+        """Answers executions and image tasks of a policy, or of all policies of an account and region, as they change, until the caller
+        cancels or the server shuts down (UNAVAILABLE). A caller that comes back with the last response's `resume_token` misses no
+        latest state; states in between may be passed over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanRetention(self, request, context):
+        """Tells which images the retention of a policy would delete next, and why, without deleting anything.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSchedulerStatus(self, request, context):
         """Tells how the scheduler is doing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseRegion(self, request, context):
+        """Begins no new builds in a region until it is resumed; nothing else changes, and start windows run on. Pausing a paused region
+        changes nothing. For platform administrators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRegion(self, request, context):
+        """Begins new builds again. For platform administrators.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,10 +173,35 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksRequest.FromString,
                     response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksResponse.SerializeToString,
             ),
+            'CancelExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelExecution,
+                    request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.FromString,
+                    response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__pb2.Execution.SerializeToString,
+            ),
+            'WatchExecutions': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchExecutions,
+                    request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsRequest.FromString,
+                    response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsResponse.SerializeToString,
+            ),
+            'PlanRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanRetention,
+                    request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionRequest.FromString,
+                    response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionResponse.SerializeToString,
+            ),
             'GetSchedulerStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSchedulerStatus,
                     request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.GetSchedulerStatusRequest.FromString,
                     response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.SchedulerStatus.SerializeToString,
+            ),
+            'PauseRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseRegion,
+                    request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PauseRegionRequest.FromString,
+                    response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PauseRegionResponse.SerializeToString,
+            ),
+            'ResumeRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRegion,
+                    request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ResumeRegionRequest.FromString,
+                    response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ResumeRegionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -208,6 +297,87 @@ class ExecutionService:
             _registered_method=True)
 
     @staticmethod
+    def CancelExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.scheduler.v1.ExecutionService/CancelExecution',
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.SerializeToString,
+            autoimage_dot_scheduler_dot_v1_dot_execution__pb2.Execution.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchExecutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/autoimage.scheduler.v1.ExecutionService/WatchExecutions',
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsRequest.SerializeToString,
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.scheduler.v1.ExecutionService/PlanRetention',
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionRequest.SerializeToString,
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetSchedulerStatus(request,
             target,
             options=(),
@@ -224,6 +394,60 @@ class ExecutionService:
             '/autoimage.scheduler.v1.ExecutionService/GetSchedulerStatus',
             autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.GetSchedulerStatusRequest.SerializeToString,
             autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.SchedulerStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.scheduler.v1.ExecutionService/PauseRegion',
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PauseRegionRequest.SerializeToString,
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PauseRegionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.scheduler.v1.ExecutionService/ResumeRegion',
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ResumeRegionRequest.SerializeToString,
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ResumeRegionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,8 +25,25 @@ class ExecutionServiceStub:
     """
     ListImageTasks: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListImageTasksRequest, _execution_service_pb2.ListImageTasksResponse]
     """Lists the image tasks of an execution, in the order of the instances' ids."""
+    CancelExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.CancelExecutionRequest, _execution_pb2.Execution]
+    """Cancels the image tasks of an execution for which no build was accepted yet. Builds in flight are finished. An execution
+    that is not running is refused.
+    """
+    WatchExecutions: _grpc.UnaryStreamMultiCallable[_execution_service_pb2.WatchExecutionsRequest, _execution_service_pb2.WatchExecutionsResponse]
+    """Answers executions and image tasks of a policy, or of all policies of an account and region, as they change, until the caller
+    cancels or the server shuts down (UNAVAILABLE). A caller that comes back with the last response's `resume_token` misses no
+    latest state; states in between may be passed over.
+    """
+    PlanRetention: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.PlanRetentionRequest, _execution_service_pb2.PlanRetentionResponse]
+    """Tells which images the retention of a policy would delete next, and why, without deleting anything."""
     GetSchedulerStatus: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetSchedulerStatusRequest, _execution_service_pb2.SchedulerStatus]
     """Tells how the scheduler is doing."""
+    PauseRegion: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.PauseRegionRequest, _execution_service_pb2.PauseRegionResponse]
+    """Begins no new builds in a region until it is resumed; nothing else changes, and start windows run on. Pausing a paused region
+    changes nothing. For platform administrators.
+    """
+    ResumeRegion: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ResumeRegionRequest, _execution_service_pb2.ResumeRegionResponse]
+    """Begins new builds again. For platform administrators."""
 
 class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
     """What became of the policies."""
@@ -58,11 +75,58 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the image tasks of an execution, in the order of the instances' ids."""
 
     @_abc_1.abstractmethod
+    def CancelExecution(
+        self,
+        request: _execution_service_pb2.CancelExecutionRequest,
+        context: _grpc.ServicerContext,
+    ) -> _execution_pb2.Execution:
+        """Cancels the image tasks of an execution for which no build was accepted yet. Builds in flight are finished. An execution
+        that is not running is refused.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchExecutions(
+        self,
+        request: _execution_service_pb2.WatchExecutionsRequest,
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_execution_service_pb2.WatchExecutionsResponse]:
+        """Answers executions and image tasks of a policy, or of all policies of an account and region, as they change, until the caller
+        cancels or the server shuts down (UNAVAILABLE). A caller that comes back with the last response's `resume_token` misses no
+        latest state; states in between may be passed over.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanRetention(
+        self,
+        request: _execution_service_pb2.PlanRetentionRequest,
+        context: _grpc.ServicerContext,
+    ) -> _execution_service_pb2.PlanRetentionResponse:
+        """Tells which images the retention of a policy would delete next, and why, without deleting anything."""
+
+    @_abc_1.abstractmethod
     def GetSchedulerStatus(
         self,
         request: _execution_service_pb2.GetSchedulerStatusRequest,
         context: _grpc.ServicerContext,
     ) -> _execution_service_pb2.SchedulerStatus:
         """Tells how the scheduler is doing."""
+
+    @_abc_1.abstractmethod
+    def PauseRegion(
+        self,
+        request: _execution_service_pb2.PauseRegionRequest,
+        context: _grpc.ServicerContext,
+    ) -> _execution_service_pb2.PauseRegionResponse:
+        """Begins no new builds in a region until it is resumed; nothing else changes, and start windows run on. Pausing a paused region
+        changes nothing. For platform administrators.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeRegion(
+        self,
+        request: _execution_service_pb2.ResumeRegionRequest,
+        context: _grpc.ServicerContext,
+    ) -> _execution_service_pb2.ResumeRegionResponse:
+        """Begins new builds again. For platform administrators."""
 
 def add_ExecutionServiceServicer_to_server(servicer: ExecutionServiceServicer, server: _grpc.Server) -> None: ...

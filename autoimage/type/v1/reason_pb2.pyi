@@ -74,6 +74,24 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """NOT_FOUND, or the outcome of a task: the instance does not exist."""
     REASON_NOT_ASSOCIATED: _Reason.ValueType  # 39
     """NOT_FOUND: the instance is not associated with the policy."""
+    REASON_UPDATE_MASK_INVALID: _Reason.ValueType  # 40
+    """INVALID_ARGUMENT: the update mask names something that does not exist or can't be changed."""
+    REASON_EXECUTIONS_TOO_CLOSE: _Reason.ValueType  # 41
+    """FAILED_PRECONDITION: two scheduled times of a policy would be less than 12 hours apart; metadata `earliest_time` tells the
+    earliest time allowed.
+    """
+    REASON_POLICY_LIMIT: _Reason.ValueType  # 42
+    """RESOURCE_EXHAUSTED: the account has as many policies in the region as it may have."""
+    REASON_NOT_INVITED: _Reason.ValueType  # 43
+    """PERMISSION_DENIED: the account is not invited; metadata `apply` tells how to apply."""
+    REASON_TIME_ZONE_UNKNOWN: _Reason.ValueType  # 44
+    """INVALID_ARGUMENT: there is no such time zone."""
+    REASON_RETENTION_EXCEEDS_QUOTA: _Reason.ValueType  # 45
+    """A warning: `keep_last` and one more image of each instance do not fit the image or snapshot quota."""
+    REASON_NO_INSTANCES: _Reason.ValueType  # 46
+    """A warning: the policy has no instances."""
+    REASON_POINTS_MISSED: _Reason.ValueType  # 47
+    """A warning: the points of the schedule were missed lately."""
     REASON_NOT_TAKEN_UP: _Reason.ValueType  # 50
     """Missed: no scheduler asked for triggers when the points were due."""
     REASON_POLICY_DELETED: _Reason.ValueType  # 51
@@ -106,8 +124,26 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Left out of an image: the disk is local."""
     REASON_NO_SUCH_DISK: _Reason.ValueType  # 81
     """Left out of an image: the instance has no disk of that name."""
+    REASON_IMAGE_PROTECTED: _Reason.ValueType  # 82
+    """FAILED_PRECONDITION: the image is protected."""
+    REASON_IMAGE_NOT_AVAILABLE: _Reason.ValueType  # 83
+    """FAILED_PRECONDITION: the image is not available."""
+    REASON_SNAPSHOT_IN_USE: _Reason.ValueType  # 84
+    """FAILED_PRECONDITION: the snapshot is part of an image; delete the image."""
+    REASON_INSTANCE_RUNNING: _Reason.ValueType  # 85
+    """FAILED_PRECONDITION: the instance must be stopped."""
+    REASON_DISK_CONFLICT: _Reason.ValueType  # 86
+    """FAILED_PRECONDITION: the instance has as many disks as it may have, or one of that name."""
     REASON_COMPUTE_UNAVAILABLE: _Reason.ValueType  # 90
     """The outcome of a task: no build was accepted within the start window, since compute did not answer."""
+    REASON_NOT_CAUGHT_UP: _Reason.ValueType  # 54
+    """Missed: the points were older than the catch-up window, or catching up is off."""
+    REASON_EXECUTION_CANCELLED: _Reason.ValueType  # 55
+    """The outcome of a task: the execution was cancelled by a user."""
+    REASON_EXECUTION_ENDED: _Reason.ValueType  # 56
+    """FAILED_PRECONDITION: the execution has ended."""
+    REASON_REGION_PAUSED: _Reason.ValueType  # 57
+    """The region is paused."""
     REASON_COMPUTE_REFUSED: _Reason.ValueType  # 91
     """The outcome of a task: compute refused the build for a reason that will not pass."""
     REASON_BUILD_TIMEOUT: _Reason.ValueType  # 92
@@ -187,6 +223,24 @@ REASON_INSTANCE_NOT_FOUND: Reason.ValueType  # 38
 """NOT_FOUND, or the outcome of a task: the instance does not exist."""
 REASON_NOT_ASSOCIATED: Reason.ValueType  # 39
 """NOT_FOUND: the instance is not associated with the policy."""
+REASON_UPDATE_MASK_INVALID: Reason.ValueType  # 40
+"""INVALID_ARGUMENT: the update mask names something that does not exist or can't be changed."""
+REASON_EXECUTIONS_TOO_CLOSE: Reason.ValueType  # 41
+"""FAILED_PRECONDITION: two scheduled times of a policy would be less than 12 hours apart; metadata `earliest_time` tells the
+earliest time allowed.
+"""
+REASON_POLICY_LIMIT: Reason.ValueType  # 42
+"""RESOURCE_EXHAUSTED: the account has as many policies in the region as it may have."""
+REASON_NOT_INVITED: Reason.ValueType  # 43
+"""PERMISSION_DENIED: the account is not invited; metadata `apply` tells how to apply."""
+REASON_TIME_ZONE_UNKNOWN: Reason.ValueType  # 44
+"""INVALID_ARGUMENT: there is no such time zone."""
+REASON_RETENTION_EXCEEDS_QUOTA: Reason.ValueType  # 45
+"""A warning: `keep_last` and one more image of each instance do not fit the image or snapshot quota."""
+REASON_NO_INSTANCES: Reason.ValueType  # 46
+"""A warning: the policy has no instances."""
+REASON_POINTS_MISSED: Reason.ValueType  # 47
+"""A warning: the points of the schedule were missed lately."""
 REASON_NOT_TAKEN_UP: Reason.ValueType  # 50
 """Missed: no scheduler asked for triggers when the points were due."""
 REASON_POLICY_DELETED: Reason.ValueType  # 51
@@ -219,8 +273,26 @@ REASON_LOCAL_DISK: Reason.ValueType  # 80
 """Left out of an image: the disk is local."""
 REASON_NO_SUCH_DISK: Reason.ValueType  # 81
 """Left out of an image: the instance has no disk of that name."""
+REASON_IMAGE_PROTECTED: Reason.ValueType  # 82
+"""FAILED_PRECONDITION: the image is protected."""
+REASON_IMAGE_NOT_AVAILABLE: Reason.ValueType  # 83
+"""FAILED_PRECONDITION: the image is not available."""
+REASON_SNAPSHOT_IN_USE: Reason.ValueType  # 84
+"""FAILED_PRECONDITION: the snapshot is part of an image; delete the image."""
+REASON_INSTANCE_RUNNING: Reason.ValueType  # 85
+"""FAILED_PRECONDITION: the instance must be stopped."""
+REASON_DISK_CONFLICT: Reason.ValueType  # 86
+"""FAILED_PRECONDITION: the instance has as many disks as it may have, or one of that name."""
 REASON_COMPUTE_UNAVAILABLE: Reason.ValueType  # 90
 """The outcome of a task: no build was accepted within the start window, since compute did not answer."""
+REASON_NOT_CAUGHT_UP: Reason.ValueType  # 54
+"""Missed: the points were older than the catch-up window, or catching up is off."""
+REASON_EXECUTION_CANCELLED: Reason.ValueType  # 55
+"""The outcome of a task: the execution was cancelled by a user."""
+REASON_EXECUTION_ENDED: Reason.ValueType  # 56
+"""FAILED_PRECONDITION: the execution has ended."""
+REASON_REGION_PAUSED: Reason.ValueType  # 57
+"""The region is paused."""
 REASON_COMPUTE_REFUSED: Reason.ValueType  # 91
 """The outcome of a task: compute refused the build for a reason that will not pass."""
 REASON_BUILD_TIMEOUT: Reason.ValueType  # 92
