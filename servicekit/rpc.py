@@ -1,9 +1,10 @@
 """The boundary of every servicer method: checks the request, runs the method, turns errors into statuses, and logs."""
 
+import contextlib
 import functools
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -46,27 +47,18 @@ def rpc(
 
         @functools.wraps(method)
         def serve(self: S, request: Request, context: Context) -> Response:
-            request_id = calls.request_id_of(context.invocation_metadata())
-            with (
-                structlog.contextvars.bound_contextvars(
-                    request_id=request_id, method=_full_name(cast("type", type(self)), name), account=_account(request)
-                ),
-                calls.serving(request_id, context.time_remaining()),
-            ):
+            with serving(self, name, request, context):
                 started = time.perf_counter()
                 try:
-                    _check(self, request, validator, create, per_item)
+                    check(self, request, validator, create=create, per_item=per_item)
                     response = method(self, request, context)
-                except ServiceError as error:
-                    failure = error
-                except Exception:  # noqa: BLE001 - a bug: whatever it is, its text stays here
-                    failure = InternalError(uuid.uuid4().hex)
-                    _LOG.exception("internal_error", **failure.metadata)
+                except Exception as error:  # noqa: BLE001 - a bug: whatever it is, its text stays here
+                    failure = failure_of(error)
                 else:
                     if audited:
-                        _log_success(request, response, started)
+                        log_success(request, response, started)
                     return response
-                _log_failure(request, failure, started)
+                log_failure(request, failure, started)
             refuse(context, failure)
 
         serve.is_rpc = True  # type: ignore[attr-defined]
@@ -82,10 +74,37 @@ def is_rpc(method: object) -> bool:
 
 def refuse(context: Context, error: ServiceError) -> NoReturn:
     """Ends the call with the error. Sets the trailer by hand: grpcio-testing has no `abort_with_status`."""
+    context.abort(*prepare_refusal(context, error))
+    raise AssertionError("abort returned")
+
+
+def prepare_refusal(context: Context, error: ServiceError) -> tuple[grpc.StatusCode, str]:
+    """Sets the trailer of a call that is to end with the error; its code and message."""
     sent = status.to_status(error)
     context.set_trailing_metadata(((status.DETAILS_KEY, sent.SerializeToString()),))
-    context.abort(grpc.StatusCode[error.code.name], sent.message)
-    raise AssertionError("abort returned")
+    return grpc.StatusCode[error.code.name], sent.message
+
+
+@contextlib.contextmanager
+def serving(servicer: object, method: str, request: Message, context: Context) -> Iterator[None]:
+    """Within the block, log lines and calls made tell which call they are for."""
+    request_id = calls.request_id_of(context.invocation_metadata())
+    with (
+        structlog.contextvars.bound_contextvars(
+            request_id=request_id, method=full_name(cast("type", type(servicer)), method), account=_account(request)
+        ),
+        calls.serving(request_id, context.time_remaining()),
+    ):
+        yield
+
+
+def failure_of(error: Exception) -> ServiceError:
+    """What the caller is told of the exception being handled: a bug is logged, and its text stays here."""
+    if isinstance(error, ServiceError):
+        return error
+    failure = InternalError(uuid.uuid4().hex)
+    _LOG.exception("internal_error", **failure.metadata, exc_info=error)
+    return failure
 
 
 def violations(
@@ -118,9 +137,15 @@ def invalid(found: Iterable[FieldViolation], regions: Collection[str]) -> Invali
     return error
 
 
-def _check(
-    servicer: object, request: Request, validator: Validator[Request] | None, create: bool, per_item: str
+def check(
+    servicer: object,
+    request: Request,
+    validator: Validator[Request] | None,
+    *,
+    create: bool = False,
+    per_item: str = "",
 ) -> None:
+    """Raises InvalidArgument with all that is wrong with the request."""
     served: Collection[str] = servicer.regions  # type: ignore[attr-defined] # whoever lacks them cannot be registered
     found = violations(request, validator, regions=served, create=create, per_item=per_item)
     if found:
@@ -128,7 +153,8 @@ def _check(
 
 
 @functools.cache
-def _full_name(servicer: type, method: str) -> str:
+def full_name(servicer: type, method: str) -> str:
+    """As the contract names it, `PolicyService/GetPolicy`."""
     for base in servicer.__mro__:
         if base.__module__.endswith("_pb2_grpc") and base.__name__.endswith("Servicer"):
             return f"{base.__name__.removesuffix('Servicer')}/{method}"
@@ -149,13 +175,13 @@ def _account(request: Message) -> str:
     return parts[1][:63] if len(parts) > 1 and parts[0] == "accounts" else ""
 
 
-def _log_success(request: Message, response: Message, started: float) -> None:
+def log_success(request: Message, response: Message, started: float) -> None:
     _LOG.info(
         "rpc", code="OK", resource=_resource(response) or _resource(request), milliseconds=_milliseconds_since(started)
     )
 
 
-def _log_failure(request: Message, failure: ServiceError, started: float) -> None:
+def log_failure(request: Message, failure: ServiceError, started: float) -> None:
     _LOG.log(
         _LEVELS.get(failure.code, _INFO),
         "rpc",
