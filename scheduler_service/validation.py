@@ -1,5 +1,7 @@
 """The shape of requests: every violation, not the first. Needs neither the time nor the database."""
 
+from collections.abc import Collection
+
 from autoimage.scheduler.v1.execution_service_pb2 import (
     GetExecutionRequest,
     GetSchedulerStatusRequest,
@@ -20,7 +22,7 @@ def get_execution(request: GetExecutionRequest) -> list[FieldViolation]:
 def list_executions(request: ListExecutionsRequest) -> list[FieldViolation]:
     filter = request.filter
     found = v.page(request) + _parent(request.parent)
-    found += v.count("filter.states", filter.states, _MAX_STATES)
+    found += _states(filter.states)
     found += v.timestamp("filter.start_time", filter.start_time) + v.timestamp("filter.end_time", filter.end_time)
     return found + v.request_id("filter.run_id", filter.run_id)
 
@@ -34,8 +36,15 @@ def _parent(name: str) -> list[FieldViolation]:
 
 
 def list_image_tasks(request: ListImageTasksRequest) -> list[FieldViolation]:
-    found = v.page(request) + v.name("parent", request.parent, EXECUTION)
-    return found + v.count("filter.states", request.filter.states, _MAX_STATES)
+    return v.page(request) + v.name("parent", request.parent, EXECUTION) + _states(request.filter.states)
+
+
+def _states(states: Collection[int]) -> list[FieldViolation]:
+    """Whether their enum has them is looked at before; 0 is no state."""
+    found = v.count("filter.states", states, _MAX_STATES)
+    for index, state in enumerate(states):
+        found += [] if state else v.fail(f"filter.states[{index}]", "must be a state")
+    return found
 
 
 def get_scheduler_status(request: GetSchedulerStatusRequest) -> list[FieldViolation]:  # noqa: ARG001 - asks nothing

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from servicekit.loop import pause_seconds
 from suite.services import wait_until_ready
 
 Say = Callable[[str], None]
@@ -16,8 +17,6 @@ START_SECONDS = 60.0
 """How long a service may take until it is ready; on a machine of some age it takes one."""
 STOP_SECONDS = 20.0
 """How long a service may take to end; it gives calls in progress ten."""
-_FIRST_PAUSE_SECONDS = 0.2
-_MAX_PAUSE_SECONDS = 30.0
 _STEADY_SECONDS = 10.0
 _TOLD_LINES = 5
 
@@ -102,8 +101,9 @@ class ServiceProcess:
             code = process.wait()
             self._ready.clear()
             if not self._stopping.is_set():
-                failures = 0 if time.monotonic() - begun > _STEADY_SECONDS else failures + 1
-                self._pause(code, failures)
+                failures = 0 if time.monotonic() - begun > _STEADY_SECONDS else failures
+                self._pause(code, pause_seconds(failures))
+                failures += 1
         self._settled.set()
 
     def _spawn(self) -> "subprocess.Popen[bytes] | None":
@@ -137,10 +137,9 @@ class ServiceProcess:
             self._say(f"{self.service} is ready again, process {pid}")
         self._settled.set()
 
-    def _pause(self, code: int, failures: int) -> None:
-        pause = min(_FIRST_PAUSE_SECONDS * 2**failures, _MAX_PAUSE_SECONDS)
-        self._say("\n".join([f"{self.service} {_ending(code)}; starting it again in {pause:g} s", *self._said()]))
-        self._stopping.wait(pause)
+    def _pause(self, code: int, seconds: float) -> None:
+        self._say("\n".join([f"{self.service} {_ending(code)}; starting it again in {seconds:g} s", *self._said()]))
+        self._stopping.wait(seconds)
 
     def _said(self) -> list[str]:
         """The last lines that the process meant for a person; its log lines are JSON."""

@@ -20,9 +20,7 @@ def run(data: Path, addresses: Mapping[str, str], clock: str) -> int:
     begun = time.monotonic()
     with _stop_asked() as asked, running(folder, addresses, clock, _say) as suite:
         _say(_table(suite, addresses))
-        _say(
-            f"ready after {time.monotonic() - begun:.1f} s; data in {folder.path}, logs in its folder logs; Ctrl-C stops"
-        )
+        _say(f"ready after {time.monotonic() - begun:.1f} s; data and logs in {folder.path}; Ctrl-C stops")
         _say(_examples(addresses))
         asked.wait()
         _say("stopping")

@@ -44,7 +44,7 @@ class Value:
         return isinstance(self._node, yaml.SequenceNode)
 
     def wrong(self, message: str) -> None:
-        where = ".".join(self._path[-2:])
+        where = ".".join(part for part in self._path[-2:] if part)
         self._problems.append(Problem(self.line, f"{where}: {message}" if where else message))
 
     def text(self, parse: Callable[[str], T], default: T) -> T:
@@ -112,7 +112,7 @@ def parse(text: str, problems: list[Problem]) -> Value | None:
         return None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        problems.append(Problem(line, f"is no YAML: the character {error.character!r} is not allowed"))
+        problems.append(Problem(line, f"is no YAML: the character {text[error.position]!r} is not allowed"))
         return None
     if node is None:
         problems.append(Problem(1, "is empty"))

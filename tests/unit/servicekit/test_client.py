@@ -120,15 +120,15 @@ def test_a_call_on_behalf_of_another_ends_before_it_and_carries_its_request_id(c
         seen.append((calls.remaining_seconds() or 0, calls.current_request_id()))
         return Book()
 
-    client, stub = connect(act)
-    with calls.serving("r-7", 5.0):
+    client, stub = connect(act, deadline=timedelta(seconds=500))
+    with calls.serving("r-7", 200.0):
         client.call(stub.GetBook, REQUEST)
-        client.call(stub.GetBook, REQUEST, deadline=timedelta(seconds=1))
+        client.call(stub.GetBook, REQUEST, deadline=timedelta(seconds=90))
     client.call(stub.GetBook, REQUEST)
     (inherited, first_id), (own, second_id), (default, third_id) = seen
-    assert 4 < inherited <= 5
-    assert own <= 1.1
-    assert 5 < default < 11
+    assert 100 < inherited < 202  # grpc rounds timeouts up on their way
+    assert own < 95
+    assert default > 300
     assert (first_id, second_id) == ("r-7", "r-7")
     assert third_id not in (None, "r-7")
 

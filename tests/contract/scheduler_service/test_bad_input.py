@@ -1,0 +1,100 @@
+"""Each field of each request, wrong in each way."""
+
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from autoimage.scheduler.v1.execution_pb2 import Execution, ImageTask
+from autoimage.scheduler.v1.execution_service_pb2 import (
+    ExecutionFilter,
+    GetExecutionRequest,
+    ImageTaskFilter,
+    ListExecutionsRequest,
+    ListImageTasksRequest,
+)
+from servicekit.errors import Code
+from tests.support import error_of
+from tests.support.scheduler_values import PLACE
+
+POLICY = f"{PLACE}/policies/daily"
+EXECUTION = f"{POLICY}/executions/exec-0123456789"
+ELSEWHERE = "accounts/acme/regions/mars-1/policies/daily"
+NO_STATE = Execution.STATE_UNSPECIFIED
+BAD_TIME = Timestamp(seconds=253_402_300_800)
+
+
+def wrong_names(good: str) -> list[str]:
+    return ["", "nonsense", f"{good}/", good.upper(), f"{good}\x00", "accounts/acme", f"{good}/more", "x" * 1000]
+
+
+def executions(**filter: Any) -> ListExecutionsRequest:
+    return ListExecutionsRequest(parent=POLICY, filter=ExecutionFilter(**filter))
+
+
+def tasks(**filter: Any) -> ListImageTasksRequest:
+    return ListImageTasksRequest(parent=EXECUTION, filter=ImageTaskFilter(**filter))
+
+
+CASES: list[tuple[str, Message, list[str]]] = [
+    *(("GetExecution", GetExecutionRequest(name=name), ["name"]) for name in wrong_names(EXECUTION)),
+    *(("ListExecutions", ListExecutionsRequest(parent=name), ["parent"]) for name in wrong_names(POLICY)),
+    *(("ListImageTasks", ListImageTasksRequest(parent=name), ["parent"]) for name in wrong_names(EXECUTION)),
+    ("GetExecution", GetExecutionRequest(name=f"{POLICY}/executions/-"), ["name"]),
+    ("GetExecution", GetExecutionRequest(name=f"{PLACE}/policies/-/executions/exec-0123456789"), ["name"]),
+    ("ListImageTasks", ListImageTasksRequest(parent=f"{POLICY}/executions/-"), ["parent"]),
+    ("ListExecutions", ListExecutionsRequest(parent="accounts/-/regions/-/policies/-"), ["parent"]),
+    ("ListExecutions", ListExecutionsRequest(parent="accounts/-/regions/cn-north-1/policies/daily"), ["parent"]),
+    ("ListExecutions", ListExecutionsRequest(parent="accounts/acme/regions/-/policies/-"), ["parent"]),
+    ("ListExecutions", executions(start_time=BAD_TIME), ["filter.start_time"]),
+    ("ListExecutions", executions(end_time=Timestamp(nanos=-1)), ["filter.end_time"]),
+    ("ListExecutions", executions(run_id="123e4567-e89b-42d3-a456-42661417400"), ["filter.run_id"]),
+    ("ListExecutions", executions(states=[99]), ["filter.states[0]"]),
+    ("ListExecutions", executions(states=[2, 0]), ["filter.states[1]"]),
+    ("ListExecutions", executions(states=[1] * 21), ["filter.states"]),
+    ("ListImageTasks", tasks(states=[99]), ["filter.states[0]"]),
+    ("ListImageTasks", tasks(states=[0, 1]), ["filter.states[0]"]),
+    ("ListImageTasks", tasks(states=[1] * 21), ["filter.states"]),
+    ("ListExecutions", ListExecutionsRequest(parent=POLICY, page_size=-1), ["page_size"]),
+    ("ListImageTasks", ListImageTasksRequest(parent=EXECUTION, page_size=-1), ["page_size"]),
+    ("ListExecutions", ListExecutionsRequest(parent=POLICY, page_token="?"), ["page_token"]),
+    ("ListExecutions", ListExecutionsRequest(parent=POLICY, page_token="x" * 5000), ["page_token"]),
+    (
+        "ListExecutions",
+        ListExecutionsRequest(
+            page_size=-1, filter=ExecutionFilter(start_time=BAD_TIME, end_time=BAD_TIME, run_id="x", states=[NO_STATE])
+        ),
+        ["filter.end_time", "filter.run_id", "filter.start_time", "filter.states[0]", "page_size", "parent"],
+    ),
+    (
+        "ListImageTasks",
+        ListImageTasksRequest(parent="x", page_size=-1, filter=ImageTaskFilter(states=[ImageTask.STATE_UNSPECIFIED])),
+        ["filter.states[0]", "page_size", "parent"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "request_", "fields"), CASES)
+def test_every_wrong_field_is_told_at_once(stub: Any, method: str, request_: Message, fields: list[str]) -> None:
+    error = error_of(getattr(stub, method), request_)
+    assert error.code is Code.INVALID_ARGUMENT
+    assert sorted(violation.field for violation in error.violations) == fields
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("GetExecution", GetExecutionRequest(name=f"{ELSEWHERE}/executions/exec-0123456789")),
+        ("ListExecutions", ListExecutionsRequest(parent=ELSEWHERE)),
+        ("ListImageTasks", ListImageTasksRequest(parent=f"{ELSEWHERE}/executions/exec-0123456789")),
+    ],
+)
+def test_a_region_that_is_not_served_is_refused(stub: Any, method: str, request_: Message) -> None:
+    error = error_of(getattr(stub, method), request_)
+    assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "REGION_NOT_SERVED")
+
+
+@pytest.mark.parametrize("run_id", ["123E4567-e89b-12d3-a456-426614174000", "00000000-0000-7000-8000-000000000000"])
+def test_a_run_may_have_a_uuid_of_any_version(stub: Any, run_id: str) -> None:
+    assert list(stub.ListExecutions(executions(run_id=run_id)).executions) == []

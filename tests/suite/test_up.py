@@ -1,0 +1,127 @@
+"""`autoimage up` as processes: it starts, heals and ends the services, and shares neither its folder nor its ports."""
+
+import os
+import signal
+import socket
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from autoimage.compute.v1.instance_service_pb2 import ListInstancesRequest
+from autoimage.log.v1.log_service_pb2 import ListLogSetsRequest
+from autoimage.policy.v1.policy_service_pb2 import ListPoliciesRequest
+from autoimage.scheduler.v1.execution_service_pb2 import GetSchedulerStatusRequest
+from servicekit.clock import write_clock
+from servicekit.timestamps import from_proto
+from suite.clients import SERVICES
+from suite.services import free_addresses, is_free
+from tests.support import START
+from tests.support.suite import Suite, clients, eventually, is_running, running_suite
+
+PLACE = "accounts/acme/regions/cn-north-1"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+def pids(suite: Suite) -> dict[str, int]:
+    """Each service's process, as the suite told it."""
+    told = [line.split() for line in suite.lines if " process " in line]
+    return {words[0]: int(words[-1]) for words in told if words[0] in SERVICES}
+
+
+def assert_answers(suite: Suite) -> None:
+    """Each of the four answers a call."""
+    with clients(suite) as ask:
+        ask.policies.ListPolicies(ListPoliciesRequest(parent=PLACE))
+        ask.executions.GetSchedulerStatus(GetSchedulerStatusRequest())
+        ask.instances.ListInstances(ListInstancesRequest(parent=PLACE))
+        ask.logs.ListLogSets(ListLogSetsRequest(parent=PLACE))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_suite_is_ready_when_it_says_so_and_ends_cleanly_when_asked_to(data: Path, number: signal.Signals) -> None:
+    with running_suite(data) as suite:
+        assert_answers(suite)
+        assert list(pids(suite)) == list(SERVICES)
+        assert suite.end(number) == 0
+        assert not any(is_running(pid) for pid in pids(suite).values())
+        assert all(is_free(address) for address in suite.addresses.values())
+    assert suite.lines[-2:] == ["stopping", "stopped"]
+    assert sum("grpcurl -plaintext" in line for line in suite.lines) == 3
+    for service in SERVICES:
+        assert '"event": "stopped"' in (data / "logs" / f"{service}.log").read_text("utf-8"), "ended in order"
+
+
+def test_a_service_that_is_killed_is_started_again(data: Path) -> None:
+    with running_suite(data) as suite:
+        for service, pid in pids(suite).items():
+            os.kill(pid, signal.SIGKILL)
+            assert "was ended by SIGKILL; starting it again" in suite.wait_for(service)
+            suite.wait_for(f"{service} is ready again")
+        assert_answers(suite)
+
+
+def test_the_services_end_with_a_suite_that_is_killed_and_the_next_one_goes_on(data: Path) -> None:
+    with running_suite(data) as suite:
+        assert suite.end(signal.SIGKILL) == -signal.SIGKILL
+        eventually(lambda: not any(is_running(pid) for pid in pids(suite).values()))
+    with running_suite(data, addresses=suite.addresses) as again:
+        assert_answers(again)
+
+
+def test_a_second_suite_on_the_same_folder_is_refused(data: Path) -> None:
+    with running_suite(data) as first:
+        second = Suite(data, free_addresses())
+        assert second.wait() == 2
+        second.close()
+        assert second.lines == [f"data folder {data} is in use by another suite, process {first.process.pid}"]
+        assert_answers(first)
+
+
+def test_a_port_in_use_is_told_and_nothing_is_started(data: Path) -> None:
+    addresses = free_addresses()
+    host, _, port = addresses["compute_sim"].partition(":")
+    with socket.create_server((host, int(port))):
+        suite = Suite(data, addresses)
+        assert suite.wait() == 2
+        suite.close()
+    assert suite.lines == [f"compute_sim cannot listen on {addresses['compute_sim']}: another program uses this port"]
+    assert list((data / "logs").iterdir()) == []
+
+
+def test_a_service_that_does_not_start_says_why_and_the_others_are_ended(data: Path) -> None:
+    with running_suite(data) as before:
+        pass
+    with closing(sqlite3.connect(data / "policy_service.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    suite = Suite(data, before.addresses, LOG_SERVICE_LOG_LEVELS="debug")
+    assert suite.wait() == 2
+    suite.close()
+    policy, log = suite.lines
+    assert policy.startswith("policy_service: ")
+    assert "from a newer version: its schema is 9999" in policy
+    assert log == "log_service: LOG_SERVICE_LOG_LEVELS: there is no such setting; did you mean LOG_SERVICE_LOG_LEVEL?"
+    assert all(is_free(address) for address in suite.addresses.values())
+
+
+def test_stepped_product_time_is_what_the_clock_file_says(data: Path) -> None:
+    data.mkdir()
+    write_clock(data / "clock", START)
+    with running_suite(data, "--clock", "stepped") as suite, clients(suite) as ask:
+
+        def product_time() -> datetime:
+            return from_proto(ask.executions.GetSchedulerStatus(GetSchedulerStatusRequest()).product_time)
+
+        assert product_time() == START
+        write_clock(data / "clock", START + timedelta(days=1))
+        eventually(lambda: product_time() == START + timedelta(days=1))
+    wall = Suite(data, suite.addresses)
+    assert wall.wait() == 2
+    wall.close()
+    assert wall.lines == [f"{data} was used with stepped product time: go on with --clock stepped"]

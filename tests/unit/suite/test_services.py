@@ -1,0 +1,44 @@
+"""What the services are told, and which addresses are free."""
+
+import socket
+from pathlib import Path
+
+from suite.clients import SERVICES, default_addresses
+from suite.services import addresses_from, environment, free_addresses, is_free
+
+DATA = Path("/data")
+
+
+def test_addresses_are_the_defaults_unless_a_service_is_told_to_listen_elsewhere() -> None:
+    assert addresses_from({}) == default_addresses()
+    told = addresses_from({"LOG_SERVICE_LISTEN": "127.0.0.1:1", "OTHER_LISTEN": "x"})
+    assert told == {**default_addresses(), "log_service": "127.0.0.1:1"}
+
+
+def test_a_service_is_told_where_to_listen_and_whom_to_ask_and_keeps_other_settings() -> None:
+    addresses = {service: f"127.0.0.1:{port}" for port, service in enumerate(SERVICES, start=1)}
+    environ = {"PATH": "/bin", "POLICY_SERVICE_LOG_LEVEL": "debug", "POLICY_SERVICE_LISTEN": "127.0.0.1:9"}
+    assert environment("policy_service", addresses, DATA, "wall", environ) == {
+        "PATH": "/bin",
+        "POLICY_SERVICE_LOG_LEVEL": "debug",
+        "POLICY_SERVICE_LISTEN": "127.0.0.1:1",
+        "POLICY_SERVICE_DATABASE_URL": "sqlite:////data/policy_service.db",
+        "POLICY_SERVICE_PRODUCT_CLOCK": "wall",
+        "POLICY_SERVICE_COMPUTE_ADDRESS": "127.0.0.1:3",
+        "POLICY_SERVICE_LOG_ADDRESS": "127.0.0.1:4",
+    }
+    assert "LOG_SERVICE_POLICY_ADDRESS" not in environment("log_service", addresses, DATA, "wall", {})
+
+
+def test_an_address_that_someone_listens_on_is_not_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert not is_free(address)
+    assert is_free(address)
+
+
+def test_free_addresses_are_free_and_of_their_own() -> None:
+    addresses = free_addresses()
+    assert list(addresses) == list(SERVICES)
+    assert len(set(addresses.values())) == 4
+    assert all(is_free(address) for address in addresses.values())
