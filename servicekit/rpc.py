@@ -1,6 +1,7 @@
 """The boundary of every servicer method: checks the request, runs the method, turns errors into statuses, and logs."""
 
 import functools
+import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable
@@ -16,6 +17,7 @@ from servicekit import regions as region_rules
 from servicekit.errors import Code, FieldViolation, InternalError, InvalidArgument, ServiceError
 
 _LOG = structlog.get_logger("servicekit.rpc")
+_UPDATED = re.compile(r"(?<!^)(?=[A-Z])")
 _READS = ("Get", "List", "BatchGet", "Preview")
 
 S = TypeVar("S")
@@ -32,7 +34,8 @@ def rpc(
 
     Before the method: the contract's field behavior, the regions in `self.regions`, and `validator`, all violations at
     once. A batch method that answers each item by itself names their field in `per_item`: then only whether it is empty
-    is looked at here, and the method looks at each item with `violations`.
+    is looked at here, and the method looks at each item with `violations`. The field `shelf_mark` of a request for
+    `UpdateShelfMark` may lack fields of its own: it says what to change.
 
     After it: a ServiceError goes out with its details, any other exception as INTERNAL with an id and never its text.
     One `rpc` line is logged per failure and, unless `audit` says otherwise, per success of a method that is not a Get,
@@ -42,6 +45,8 @@ def rpc(
     def decorate(method: Callable[[S, Request, Context], Response]) -> Callable[[S, Request, Context], Response]:
         name = method.__name__
         create = name.startswith(("Create", "BatchCreate"))
+        updated = _UPDATED.sub("_", name.removeprefix("Update")).lower() if name.startswith("Update") else ""
+        check = functools.partial(violations, validator=validator, create=create, per_item=per_item, partial=updated)
         audited = not name.startswith(_READS) if audit is None else audit
 
         @functools.wraps(method)
@@ -55,7 +60,7 @@ def rpc(
             ):
                 started = time.perf_counter()
                 try:
-                    _check(self, request, validator, create, per_item)
+                    _check(self, request, check)
                     response = method(self, request, context)
                 except ServiceError as error:
                     failure = error
@@ -96,12 +101,14 @@ def violations(
     create: bool,
     path: str = "",
     per_item: str = "",
+    partial: str = "",
 ) -> list[FieldViolation]:
     """All that is wrong with a request, or with an item of a batch: `path` (`requests[3].`) begins each field's name.
 
     `validator` names fields from the message on, and is not heard about fields of which something was told already.
+    For `per_item` and `partial` see `behavior.violations`.
     """
-    found = behavior.violations(message, create=create, path=path, items=per_item)
+    found = behavior.violations(message, create=create, path=path, items=per_item, partial=partial)
     found += region_rules.violations(message, regions, path=path, items=per_item)
     if validator is not None:
         told = {violation.field for violation in found}
@@ -118,11 +125,9 @@ def invalid(found: Iterable[FieldViolation], regions: Collection[str]) -> Invali
     return error
 
 
-def _check(
-    servicer: object, request: Request, validator: Validator[Request] | None, create: bool, per_item: str
-) -> None:
+def _check(servicer: object, request: Message, violations_of: Callable[..., list[FieldViolation]]) -> None:
     served: Collection[str] = servicer.regions  # type: ignore[attr-defined] # whoever lacks them cannot be registered
-    found = violations(request, validator, regions=served, create=create, per_item=per_item)
+    found = violations_of(request, regions=served)
     if found:
         raise invalid(found, served)
 
