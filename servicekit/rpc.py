@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -17,6 +18,7 @@ from servicekit import regions as region_rules
 from servicekit.errors import Code, FieldViolation, InternalError, InvalidArgument, ServiceError
 
 _LOG = structlog.get_logger("servicekit.rpc")
+_UPDATED = re.compile(r"(?<!^)(?=[A-Z])")
 _READS = ("Get", "List", "BatchGet", "Preview")
 
 S = TypeVar("S")
@@ -33,7 +35,8 @@ def rpc(
 
     Before the method: the contract's field behavior, the regions in `self.regions`, and `validator`, all violations at
     once. A batch method that answers each item by itself names their field in `per_item`: then only whether it is empty
-    is looked at here, and the method looks at each item with `violations`.
+    is looked at here, and the method looks at each item with `violations`. The field `shelf_mark` of a request for
+    `UpdateShelfMark` may lack fields of its own: it says what to change.
 
     After it: a ServiceError goes out with its details, any other exception as INTERNAL with an id and never its text.
     One `rpc` line is logged per failure and, unless `audit` says otherwise, per success of a method that is not a Get,
@@ -43,6 +46,10 @@ def rpc(
     def decorate(method: Callable[[S, Request, Context], Response]) -> Callable[[S, Request, Context], Response]:
         name = method.__name__
         create = name.startswith(("Create", "BatchCreate"))
+        updated = _UPDATED.sub("_", name.removeprefix("Update")).lower() if name.startswith("Update") else ""
+        violations_of = functools.partial(
+            violations, validator=validator, create=create, per_item=per_item, partial=updated
+        )
         audited = not name.startswith(_READS) if audit is None else audit
 
         @functools.wraps(method)
@@ -50,7 +57,7 @@ def rpc(
             with serving(self, name, request, context):
                 started = time.perf_counter()
                 try:
-                    check(self, request, validator, create=create, per_item=per_item)
+                    check(self, request, violations_of)
                     response = method(self, request, context)
                 except Exception as error:  # noqa: BLE001 - a bug: whatever it is, its text stays here
                     failure = failure_of(error)
@@ -115,12 +122,14 @@ def violations(
     create: bool,
     path: str = "",
     per_item: str = "",
+    partial: str = "",
 ) -> list[FieldViolation]:
     """All that is wrong with a request, or with an item of a batch: `path` (`requests[3].`) begins each field's name.
 
     `validator` names fields from the message on, and is not heard about fields of which something was told already.
+    For `per_item` and `partial` see `behavior.violations`.
     """
-    found = behavior.violations(message, create=create, path=path, items=per_item)
+    found = behavior.violations(message, create=create, path=path, items=per_item, partial=partial)
     found += region_rules.violations(message, regions, path=path, items=per_item)
     if validator is not None:
         told = {violation.field for violation in found}
@@ -137,17 +146,10 @@ def invalid(found: Iterable[FieldViolation], regions: Collection[str]) -> Invali
     return error
 
 
-def check(
-    servicer: object,
-    request: Request,
-    validator: Validator[Request] | None,
-    *,
-    create: bool = False,
-    per_item: str = "",
-) -> None:
-    """Raises InvalidArgument with all that is wrong with the request."""
+def check(servicer: object, request: Message, violations_of: Callable[..., list[FieldViolation]]) -> None:
+    """Raises InvalidArgument with all that `violations_of` finds."""
     served: Collection[str] = servicer.regions  # type: ignore[attr-defined] # whoever lacks them cannot be registered
-    found = violations(request, validator, regions=served, create=create, per_item=per_item)
+    found = violations_of(request, regions=served)
     if found:
         raise invalid(found, served)
 

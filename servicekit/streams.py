@@ -30,6 +30,7 @@ from servicekit.rpc import (
     prepare_refusal,
     refuse,
     serving,
+    violations,
 )
 
 _LOG = structlog.get_logger("servicekit.streams")
@@ -104,12 +105,13 @@ def stream(
 
     def decorate(method: Method[S, Request, Source[Any, Response]]) -> Method[S, Request, Iterator[Response]]:
         name = method.__name__
+        violations_of = functools.partial(violations, validator=validator, create=False)
 
         def open_stream(self: S, request: Request, context: Context, admit: Callable[[], None]) -> _Stream:
             with serving(self, name, request, context):
                 started = time.perf_counter()
                 try:
-                    check(self, request, validator)
+                    check(self, request, violations_of)
                     opened = _Stream(method(self, request, context), full_name(cast("type", type(self)), name), request)
                     admit()
                 except Exception as error:  # noqa: BLE001 - a bug: whatever it is, its text stays here
