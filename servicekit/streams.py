@@ -79,9 +79,10 @@ class Source(Generic[Item, Response]):
 
     `begin` is given the position of the resume token, or None, and tells where to begin: there, or where nothing is
     that was written before now. `read` is given a position and tells what is new after it, in a piece of bounded size,
-    and the position after that; it runs on a thread that all streams share, so it must be short. Both may raise a
-    ServiceError, which ends the stream. `respond` makes the response of items and resume token; of no items for the
-    first one, which is sent at once. A token fits only the same method with the same `query`.
+    and the position after that, which is the same one if there is nothing. It runs on a thread that all streams share,
+    so it must be short; where few of many items fit it may tell none and a later position, and is soon asked again.
+    Both may raise a ServiceError, which ends the stream. `respond` makes the response of items and resume token; of no
+    items for the first one, which is sent at once. A token fits only the same method with the same `query`.
     """
 
     query: Mapping[str, Any]
@@ -146,6 +147,8 @@ class _Stream:
         token = source.resume_token
         self._position = source.begin(parse_token(token, self._query, "resume_token") if token else None)
         self._is_begun = False
+        self.may_have_more = True
+        """Whether it makes sense to advance without news."""
         self._request = request
         self._started = time.perf_counter()
         self._log_context = contextvars.copy_context()
@@ -156,11 +159,13 @@ class _Stream:
 
     def _advance(self) -> Message | ServiceError | None:
         try:
-            items, self._position = self._source.read(self._position) if self._is_begun else ((), self._position)
+            items, after = self._source.read(self._position) if self._is_begun else ((), self._position)
+            self.may_have_more = after != self._position or not self._is_begun
+            self._position = after
             if self._is_begun and not items:
                 return None
             self._is_begun = True
-            response: Message = self._source.respond(items, next_token(self._position, self._query))
+            response: Message = self._source.respond(items, next_token(after, self._query))
         except Exception as error:  # noqa: BLE001 - a bug: whatever it is, its text stays here
             failure = failure_of(error)
             log_failure(self._request, failure, self._started)
@@ -185,10 +190,10 @@ def _responses(opened: _Stream, context: Context) -> Iterator[Any]:
             response = opened.advance()
             if isinstance(response, ServiceError):
                 refuse(context, response)
-            if response is None:
-                woken.wait(_EVERY.total_seconds())
-            else:
+            if response is not None:
                 yield response
+            elif not opened.may_have_more:
+                woken.wait(_EVERY.total_seconds())
     finally:
         opened.forget(woken.set)
 
@@ -324,6 +329,8 @@ class Streams:
         elif response is not None:
             self._sending[call] = time.monotonic()
             self._senders.submit(self._send, call, response)
+        elif call.opened.may_have_more:
+            self._want(call)
 
     def _send(self, call: _Call, response: Message) -> None:
         try:
