@@ -1,12 +1,17 @@
 """Between the contract's messages and the log service's own values."""
 
+from collections.abc import Sequence
+
 from autoimage.log.v1 import log_pb2, log_service_pb2
 from log_service.commands.create_log_set import NewLogSet
 from log_service.commands.create_log_topic import NewLogTopic
-from log_service.domain.limits import DEFAULT_RETENTION_DAYS
-from log_service.domain.logs import EntryFilter, LogSet, LogTopic, NewEntry, StoredEntry, TopicKind
+from log_service.commands.update_log_set import LogSetChange
+from log_service.domain.limits import DEFAULT_RETENTION_DAYS, LOG_SET_FIELDS, LOG_TOPIC_FIELDS
+from log_service.domain.logs import EntryFilter, LogSet, LogTopic, NewEntry, Position, StoredEntry, TopicKind
 from log_service.domain.names import LogSetName, LogTopicName, Place
+from servicekit import masks
 from servicekit.names import ACCOUNT_REGION, LOG_SET, LOG_TOPIC
+from servicekit.paging import Key
 from servicekit.timestamps import from_proto, to_proto
 
 
@@ -39,6 +44,22 @@ def log_set(log_set: LogSet) -> log_pb2.LogSet:
         create_time=to_proto(log_set.create_time),
         topic_count=log_set.topic_count,
     )
+
+
+def log_set_change(request: log_service_pb2.UpdateLogSetRequest) -> LogSetChange:
+    """What validation found right. A retention that is cleared is the default."""
+    changed = masks.chosen(request.log_set, request.update_mask, LOG_SET_FIELDS)
+    retention_days = request.log_set.retention_days or DEFAULT_RETENTION_DAYS
+    return LogSetChange(
+        name=log_set_name(request.log_set.name),
+        display_name=request.log_set.display_name if "display_name" in changed else None,
+        retention_days=retention_days if "retention_days" in changed else None,
+    )
+
+
+def new_display_name(request: log_service_pb2.UpdateLogTopicRequest) -> str | None:
+    changed = masks.chosen(request.log_topic, request.update_mask, LOG_TOPIC_FIELDS)
+    return request.log_topic.display_name if "display_name" in changed else None
 
 
 def new_log_topic(request: log_service_pb2.CreateLogTopicRequest) -> NewLogTopic:
@@ -85,6 +106,18 @@ def entry(stored: StoredEntry) -> log_pb2.LogEntry:
     entry.sequence = stored.sequence
     entry.receive_time.CopyFrom(to_proto(stored.receive_time))
     return entry
+
+
+def position(key: Key) -> Position:
+    return Position(*map(int, key))
+
+
+def key(position: Position) -> Key:
+    return position.topic_key, position.sequence
+
+
+def tail_response(entries: Sequence[StoredEntry], resume_token: str) -> log_service_pb2.TailLogEntriesResponse:
+    return log_service_pb2.TailLogEntriesResponse(entries=map(entry, entries), resume_token=resume_token)
 
 
 def entry_filter(filter: log_service_pb2.LogEntryFilter) -> EntryFilter:

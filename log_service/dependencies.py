@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from servicekit.clock import Clocks
 from servicekit.database import Database
 from servicekit.ids import Ids
+from servicekit.streams import News
 
 
 @dataclass(frozen=True)
@@ -12,3 +13,5 @@ class Dependencies:
     database: Database
     clocks: Clocks
     ids: Ids = field(default_factory=Ids)
+    news: News = field(default_factory=News)
+    """Of a topic, by its name: that it has new entries, or is gone."""

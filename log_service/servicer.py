@@ -24,6 +24,10 @@ from autoimage.log.v1.log_service_pb2 import (
     ListLogTopicsRequest,
     ListLogTopicsResponse,
     LogTopicResult,
+    TailLogEntriesRequest,
+    TailLogEntriesResponse,
+    UpdateLogSetRequest,
+    UpdateLogTopicRequest,
     WriteLogEntriesRequest,
     WriteLogEntriesResponse,
 )
@@ -33,6 +37,9 @@ from log_service.commands.create_log_set import create_log_set
 from log_service.commands.create_log_topic import create_log_topic
 from log_service.commands.delete_log_set import delete_log_set
 from log_service.commands.delete_log_topic import delete_log_topic
+from log_service.commands.tail_log_entries import begin_tail, read_tail
+from log_service.commands.update_log_set import update_log_set
+from log_service.commands.update_log_topic import update_log_topic
 from log_service.commands.write_log_entries import write_log_entries
 from log_service.dependencies import Dependencies
 from log_service.domain import logs as domain
@@ -41,9 +48,10 @@ from log_service.domain.logs import NewEntry
 from log_service.domain.names import LogTopicName
 from servicekit.errors import InvalidArgument
 from servicekit.idempotency import Idempotency
-from servicekit.paging import next_token, parse_page
+from servicekit.paging import Key, next_token, parse_page
 from servicekit.rpc import invalid, rpc, violations
 from servicekit.status import to_status
+from servicekit.streams import Source, stream
 
 
 class LogServicer(log_service_pb2_grpc.LogServiceServicer):
@@ -71,6 +79,10 @@ class LogServicer(log_service_pb2_grpc.LogServiceServicer):
             log_sets=map(convert.log_set, log_sets),
             next_page_token=next_token((log_sets[-1].name.log_set,), query) if more else "",
         )
+
+    @rpc(validation.update_log_set)
+    def UpdateLogSet(self, request: UpdateLogSetRequest, context: grpc.ServicerContext) -> LogSet:
+        return convert.log_set(update_log_set(self._deps, convert.log_set_change(request)))
 
     @rpc(validation.log_set_name)
     def DeleteLogSet(self, request: DeleteLogSetRequest, context: grpc.ServicerContext) -> Empty:
@@ -110,6 +122,11 @@ class LogServicer(log_service_pb2_grpc.LogServiceServicer):
             next_page_token=next_token((topics[-1].name.log_topic,), query) if more else "",
         )
 
+    @rpc(validation.update_log_topic)
+    def UpdateLogTopic(self, request: UpdateLogTopicRequest, context: grpc.ServicerContext) -> LogTopic:
+        name = convert.log_topic_name(request.log_topic.name)
+        return convert.log_topic(update_log_topic(self._deps, name, convert.new_display_name(request)))
+
     @rpc(validation.log_topic_name)
     def DeleteLogTopic(self, request: DeleteLogTopicRequest, context: grpc.ServicerContext) -> Empty:
         delete_log_topic(self._deps, convert.log_topic_name(request.name))
@@ -129,7 +146,7 @@ class LogServicer(log_service_pb2_grpc.LogServiceServicer):
 
     @rpc(validation.list_log_entries)
     def ListLogEntries(self, request: ListLogEntriesRequest, context: grpc.ServicerContext) -> ListLogEntriesResponse:
-        query = {"parent": request.parent, "filter": request.filter.SerializeToString(deterministic=True).hex()}
+        query = _entries_query(request)
         page = parse_page(request.page_size, request.page_token, query)
         after = int(page.after[0]) if page.after else 0
         topic, chosen = convert.log_topic_name(request.parent), convert.entry_filter(request.filter)
@@ -138,6 +155,34 @@ class LogServicer(log_service_pb2_grpc.LogServiceServicer):
             entries=map(convert.entry, entries),
             next_page_token=next_token((entries[-1].sequence,), query) if more else "",
         )
+
+    @stream(validation.tail_log_entries)
+    def TailLogEntries(
+        self, request: TailLogEntriesRequest, context: grpc.ServicerContext
+    ) -> Source[domain.StoredEntry, TailLogEntriesResponse]:
+        topic, chosen = convert.log_topic_name(request.parent), convert.entry_filter(request.filter)
+
+        def begin(after: Key | None) -> Key:
+            return convert.key(begin_tail(self._deps, topic, convert.position(after) if after else None))
+
+        def read(after: Key) -> tuple[list[domain.StoredEntry], Key]:
+            entries, position = read_tail(self._deps, topic, chosen, convert.position(after))
+            return entries, convert.key(position)
+
+        return Source(
+            query=_entries_query(request),
+            resume_token=request.resume_token,
+            begin=begin,
+            read=read,
+            respond=convert.tail_response,
+            subject=topic,
+            news=self._deps.news,
+        )
+
+
+def _entries_query(request: ListLogEntriesRequest | TailLogEntriesRequest) -> dict[str, str]:
+    """What tokens are bound to."""
+    return {"parent": request.parent, "filter": request.filter.SerializeToString(deterministic=True).hex()}
 
 
 def _topic_result(

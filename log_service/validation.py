@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from autoimage.log.v1 import log_pb2, log_service_pb2
-from log_service.domain.limits import RETENTION_DAYS
+from log_service.domain.limits import LOG_SET_FIELDS, LOG_TOPIC_FIELDS, RETENTION_DAYS
+from servicekit import masks
 from servicekit import validation as v
 from servicekit.errors import FieldViolation
 from servicekit.names import ACCOUNT_REGION, EXECUTION, IMAGE, INSTANCE, LOG_SET, LOG_TOPIC, POLICY, Pattern
@@ -26,16 +27,45 @@ def log_topic_name(request: Any) -> _Found:
 
 
 def create_log_set(request: log_service_pb2.CreateLogSetRequest) -> _Found:
-    retention_days = request.log_set.retention_days
-    found = (
+    return (
         v.name("parent", request.parent, ACCOUNT_REGION)
         + v.resource_id("log_set_id", request.log_set_id)
         + v.length("log_set.display_name", request.log_set.display_name, 1, 64)
+        + _retention_days(request.log_set.retention_days)
         + v.request_id("request_id", request.request_id)
     )
-    if retention_days and retention_days not in RETENTION_DAYS:
-        found += v.fail("log_set.retention_days", f"must be 7, 15 or 30, is {retention_days}")
+
+
+def _retention_days(days: int) -> _Found:
+    """0 is the default."""
+    if days and days not in RETENTION_DAYS:
+        return v.fail("log_set.retention_days", f"must be 7, 15 or 30, is {days}")
+    return []
+
+
+def update_log_set(request: log_service_pb2.UpdateLogSetRequest) -> _Found:
+    log_set, changed = request.log_set, masks.chosen(request.log_set, request.update_mask, LOG_SET_FIELDS)
+    found = _required_name("log_set.name", log_set.name, LOG_SET) + masks.violations(
+        request.update_mask, LOG_SET_FIELDS
+    )
+    if "display_name" in changed:
+        found += v.length("log_set.display_name", log_set.display_name, 1, 64)
+    if "retention_days" in changed:
+        found += _retention_days(log_set.retention_days)
     return found
+
+
+def update_log_topic(request: log_service_pb2.UpdateLogTopicRequest) -> _Found:
+    topic, changed = request.log_topic, masks.chosen(request.log_topic, request.update_mask, LOG_TOPIC_FIELDS)
+    found = _required_name("log_topic.name", topic.name, LOG_TOPIC)
+    found += masks.violations(request.update_mask, LOG_TOPIC_FIELDS)
+    if "display_name" in changed:
+        found += v.length("log_topic.display_name", topic.display_name, 1, 64)
+    return found
+
+
+def _required_name(field: str, name: str, pattern: Pattern) -> _Found:
+    return v.name(field, name, pattern) if name else v.fail(field, "is required")
 
 
 def create_log_topic(request: log_service_pb2.CreateLogTopicRequest) -> _Found:
@@ -136,6 +166,10 @@ def _devices(field: str, devices: Collection[str]) -> _Found:
 
 def list_log_entries(request: log_service_pb2.ListLogEntriesRequest) -> _Found:
     return v.name("parent", request.parent, LOG_TOPIC) + v.page(request) + _entry_filter(request.filter, request.parent)
+
+
+def tail_log_entries(request: log_service_pb2.TailLogEntriesRequest) -> _Found:
+    return v.name("parent", request.parent, LOG_TOPIC) + _entry_filter(request.filter, request.parent)
 
 
 def _entry_filter(filter: log_service_pb2.LogEntryFilter, parent: str) -> _Found:

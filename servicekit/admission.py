@@ -43,9 +43,12 @@ class Admission(grpc.ServerInterceptor):
         self._refusals.shutdown(wait=False)
 
     def _refuse(self, _request: object, context: grpc.ServicerContext) -> None:
-        if self._limit == 0:
-            error = Unavailable("SHUTTING_DOWN", "the service is shutting down", retry_after=_RETRY_SHUTTING_DOWN)
-        else:
-            message = f"{self._limit} calls are in progress"
-            error = Unavailable("OVERLOADED", message, retry_after=_RETRY_OVERLOADED)
-        refuse(context, error)
+        refuse(context, overloaded(f"{self._limit} calls are in progress") if self._limit else shutting_down())
+
+
+def overloaded(message: str, retry_after: timedelta = _RETRY_OVERLOADED) -> Unavailable:
+    return Unavailable("OVERLOADED", message, retry_after=retry_after)
+
+
+def shutting_down() -> Unavailable:
+    return Unavailable("SHUTTING_DOWN", "the service is shutting down", retry_after=_RETRY_SHUTTING_DOWN)

@@ -26,27 +26,34 @@ _Check = Callable[[Any, str, bool, _Found], None]
 """Looks at a message, or at one value of a field, with its path; the flag says whether a resource is being created."""
 
 
-def violations(message: Message, *, create: bool, path: str = "", items: str = "") -> list[FieldViolation]:
+def violations(
+    message: Message, *, create: bool, path: str = "", items: str = "", partial: str = ""
+) -> list[FieldViolation]:
     """What is wrong with the message by its contract, at any depth; the fields' names begin with `path`.
 
     That is every REQUIRED field that is unset and every OUTPUT_ONLY field that is set (when creating, IDENTIFIER too);
     every enum value that its enum lacks; every Timestamp and Duration out of range.
     A REQUIRED number without presence must not be 0, and a REQUIRED bool without presence is never missing. Whether the
     field `items` is there is looked at, what it holds is not.
+    The message in the field `partial` may lack fields of its own: it says what to change of a resource.
     """
     found: _Found = []
-    for check in _checks(message.DESCRIPTOR, items):
+    for check in _checks(message.DESCRIPTOR, items, partial):
         check(message, path, create, found)
     return found
 
 
 @functools.cache
-def _checks(descriptor: Descriptor, items: str = "") -> tuple[_Check, ...]:
-    checks = (_field_checks(field, look_inside=field.name != items) for field in descriptor.fields)
+def _checks(descriptor: Descriptor, items: str = "", partial: str = "", *, whole: bool = True) -> tuple[_Check, ...]:
+    checks = (
+        _field_checks(field, look_inside=field.name != items, whole=whole, inside_whole=field.name != partial)
+        for field in descriptor.fields
+    )
     return tuple(itertools.chain.from_iterable(checks))
 
 
-def _field_checks(field: FieldDescriptor, *, look_inside: bool) -> list[_Check]:
+def _field_checks(field: FieldDescriptor, *, look_inside: bool, whole: bool, inside_whole: bool) -> list[_Check]:
+    """`whole`: the message must have its REQUIRED fields; `inside_whole`: and so must the field's own message."""
     behaviors = set(field.GetOptions().Extensions[_BEHAVIOR])
     is_set = _presence(field)
     if field_behavior_pb2.OUTPUT_ONLY in behaviors:
@@ -54,9 +61,9 @@ def _field_checks(field: FieldDescriptor, *, look_inside: bool) -> list[_Check]:
     checks: list[_Check] = []
     if field_behavior_pb2.IDENTIFIER in behaviors:
         checks.append(_forbidden(field.name, is_set, "is made by the server when creating", on_create_only=True))
-    if field_behavior_pb2.REQUIRED in behaviors and (field.has_presence or field.type != field.TYPE_BOOL):
+    if whole and field_behavior_pb2.REQUIRED in behaviors and (field.has_presence or field.type != field.TYPE_BOOL):
         checks.append(_required(field.name, is_set))
-    value_check = _value_check(field)
+    value_check = _value_check(field, whole=inside_whole)
     if look_inside and value_check is not None:
         checks.append(_each(field, is_set, value_check))
     return checks
@@ -87,7 +94,7 @@ def _required(name: str, is_set: Callable[[Any], bool]) -> _Check:
     return check
 
 
-def _value_check(field: FieldDescriptor) -> _Check | None:
+def _value_check(field: FieldDescriptor, *, whole: bool = True) -> _Check | None:
     """How to look at one value of this field, or None if any value is right."""
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return _value_check(field.message_type.fields_by_name["value"])
@@ -97,12 +104,12 @@ def _value_check(field: FieldDescriptor) -> _Check | None:
         return None
     if field.message_type.full_name.startswith("google.protobuf."):
         return _WELL_KNOWN.get(field.message_type.name)
-    return _message(field.message_type)
+    return _message(field.message_type, whole=whole)
 
 
-def _message(descriptor: Descriptor) -> _Check:
+def _message(descriptor: Descriptor, *, whole: bool) -> _Check:
     def check(value: Any, path: str, create: bool, found: _Found) -> None:
-        for inner in _checks(descriptor):
+        for inner in _checks(descriptor, whole=whole):
             inner(value, path + ".", create, found)
 
     return check

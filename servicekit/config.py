@@ -124,6 +124,7 @@ class ServerSettings:
     log_level: str = setting("info", "the least severe lines to log", one_of(*LEVELS))
     worker_threads: int = setting(8, "calls served at the same moment", integer(1, 64))
     max_calls: int = setting(64, "calls in progress, waiting ones included, before more are refused", integer(1, 1000))
+    max_streams: int = setting(100, "streams open at once before more are refused", integer(1, 1000))
     drain_seconds: int = setting(10, "how long calls in progress may take at the end", integer(0, 600))
 
 

@@ -36,7 +36,7 @@ def parse_page(page_size: int, page_token: str, query: Mapping[str, Any]) -> Pag
     """
     if page_size < 0:
         raise InvalidArgument([FieldViolation("page_size", "must not be negative")])
-    return Page(min(page_size or DEFAULT_SIZE, MAX_SIZE), _parse_token(page_token, query) if page_token else None)
+    return Page(min(page_size or DEFAULT_SIZE, MAX_SIZE), parse_token(page_token, query) if page_token else None)
 
 
 def next_token(key: Key, query: Mapping[str, Any]) -> str:
@@ -44,7 +44,8 @@ def next_token(key: Key, query: Mapping[str, Any]) -> str:
     return base64.urlsafe_b64encode(_json([list(key), _seal(list(key), query)])).decode().rstrip("=")
 
 
-def _parse_token(token: str, query: Mapping[str, Any]) -> Key:
+def parse_token(token: str, query: Mapping[str, Any], field: str = "page_token") -> Key:
+    """The key that `next_token` was given. Raises InvalidArgument unless it was given the same query."""
     try:
         if len(token) > _MAX_TOKEN_LENGTH:
             raise ValueError("too long")
@@ -55,7 +56,7 @@ def _parse_token(token: str, query: Mapping[str, Any]) -> Key:
         return tuple(key)
     except (ValueError, TypeError, RecursionError, binascii.Error) as error:
         description = "is not a token of this query; start again without one"
-        raise InvalidArgument([FieldViolation("page_token", description, "PAGE_TOKEN_INVALID")]) from error
+        raise InvalidArgument([FieldViolation(field, description, "PAGE_TOKEN_INVALID")]) from error
 
 
 def _seal(key: list[str | int], query: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from servicekit.migrations import DatabaseTooNew
 from servicekit.pools import CountingPool, serve_apart
 from servicekit.rpc import is_rpc
 from servicekit.signals import stop_asked
+from servicekit.streams import Streams, is_stream
 
 _LOG = structlog.get_logger("servicekit.server")
 _OPTIONS = (
@@ -34,6 +35,8 @@ _OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_time_ms", 60_000),  # else streams of a machine that vanished stay open for hours
+    ("grpc.keepalive_timeout_ms", 20_000),
 )
 Registration = tuple[Callable[[Any, grpc.Server], None], object, str]
 """The generated `add_…_to_server`, the servicer, and the full name of the service."""
@@ -59,8 +62,10 @@ class Server:
         self._server = grpc.server(self._pool, interceptors=[self._admission], options=_OPTIONS)
         names = [service for _, _, service in servicers]
         self._health = Health(ping, names, Clocks(WallClock(), WallClock()))
+        self._streams = Streams(settings.max_streams)
         for add, servicer, service in servicers:
             check_servicer(servicer, service)
+            self._streams.serve(servicer)
             add(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._reflection_pool = ThreadPoolExecutor(2, thread_name_prefix="reflection")
@@ -77,20 +82,26 @@ class Server:
         except RuntimeError as error:
             raise PortInUse(address, str(error)) from error
         self._health.start()
+        self._streams.start()
         self._server.start()
         _LOG.info("serving", address=f"{address.rpartition(':')[0]}:{port}")
         return port
 
     def drain(self) -> None:
-        """Not ready any more, and new calls are refused with a word on when to come again. Returns at once."""
+        """Not ready any more, streams end, and new calls are refused with a word on when to come again.
+
+        Returns at once.
+        """
         self._health.drain()
         self._admission.shut()
+        self._streams.drain()
 
     def close(self) -> None:
         """Gives the calls in progress `drain_seconds` to finish, and frees what the server holds."""
         self.drain()
         self._server.stop(self._settings.drain_seconds).wait()
         self._health.stop()
+        self._streams.stop()
         self._admission.close()
         self._reflection_pool.shutdown(wait=False)
         self._pool.shutdown(wait=False)
@@ -107,14 +118,19 @@ def _try_port(address: str) -> None:
 
 
 def check_servicer(servicer: object, service: str) -> None:
-    """Every method of the contract is there, guarded by `@rpc`; else TypeError, when the service is put together."""
+    """Every method of the contract is there, guarded by `@rpc`, or by `@stream` if it answers a stream.
+
+    Else TypeError, when the service is put together.
+    """
     kind = type(servicer)
     if not isinstance(getattr(servicer, "regions", None), frozenset):
         raise TypeError(f"{kind.__name__} has no frozenset `regions`: @rpc could not refuse names of other regions")
-    methods = descriptor_pool.Default().FindServiceByName(service).methods_by_name
-    bare = [method for method in methods if not is_rpc(getattr(kind, method, None))]
-    if bare:
-        raise TypeError(f"{kind.__name__}: without @rpc: {', '.join(bare)}")
+    methods = descriptor_pool.Default().FindServiceByName(service).methods
+    for guard, is_guarded, streaming in (("@rpc", is_rpc, False), ("@stream", is_stream, True)):
+        named = [method.name for method in methods if method.server_streaming is streaming]
+        bare = [method for method in named if not is_guarded(getattr(kind, method, None))]
+        if bare:
+            raise TypeError(f"{kind.__name__}: without {guard}: {', '.join(bare)}")
 
 
 @dataclass(frozen=True)

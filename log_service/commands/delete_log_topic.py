@@ -9,3 +9,4 @@ def delete_log_topic(deps: Dependencies, name: LogTopicName) -> None:
     """Raises LogTopicNotFound."""
     with deps.database.write() as connection:
         log_topics.delete(connection, name)
+    deps.news.tell([name])

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 
 from log_service.dependencies import Dependencies
-from log_service.domain.limits import kept_since
 from log_service.domain.logs import EntryFilter, LogSet, LogTopic, StoredEntry
 from log_service.domain.names import LogSetName, LogTopicName, Place
 from log_service.store import log_entries, log_sets, log_topics
@@ -46,5 +45,5 @@ def list_log_entries(
     now = deps.clocks.product.now()
     with deps.database.read() as connection:
         state = log_topics.find(connection, topic)
-        since = kept_since(state.retention_days, now)
+        since = state.retention.kept_since(now)
         return log_entries.page(connection, state.key, kept_since=since, chosen=chosen, after=after, limit=limit)

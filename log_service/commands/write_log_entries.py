@@ -27,4 +27,5 @@ def write_log_entries(deps: Dependencies, entries: Sequence[NewEntry]) -> set[Lo
         if numbered:
             log_entries.insert(connection, numbered, now)
             log_topics.set_last_sequences(connection, {each.topic_key: each.sequence for each in numbered})
+    deps.news.tell({each.entry.topic for each in numbered})
     return names - topics.keys()

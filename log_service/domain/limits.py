@@ -1,11 +1,16 @@
-"""How much the log service keeps, and for how long (rule L1)."""
+"""How much the log service keeps, for how long, and what of it can be changed (rule L1)."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 LOG_SETS_PER_PLACE = 20
 TOPICS_PER_LOG_SET = 20
 RETENTION_DAYS = (7, 15, 30)
 DEFAULT_RETENTION_DAYS = 7
+LOG_SET_FIELDS = frozenset({"display_name", "retention_days"})
+"""What can be changed of a log set."""
+LOG_TOPIC_FIELDS = frozenset({"display_name"})
+"""What can be changed of a log topic."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def kept_since(retention_days: int, now: datetime) -> datetime:

@@ -3,7 +3,24 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from log_service.domain.limits import EPOCH, kept_since
 from log_service.domain.names import LogSetName, LogTopicName
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long entries are kept: those of the last `days`, but for what happened before `gone_before`."""
+
+    days: int
+    gone_before: datetime = EPOCH
+
+    def kept_since(self, now: datetime) -> datetime:
+        """Entries of this moment and later are kept; what happened before is neither seen nor, in time, on disk."""
+        return max(kept_since(self.days, now), self.gone_before)
+
+    def changed(self, days: int, now: datetime) -> "Retention":
+        """What is past the retention until now is gone for good: a longer one does not bring it back."""
+        return Retention(days, self.kept_since(now))
 
 
 @dataclass(frozen=True)
@@ -42,7 +59,7 @@ class TopicState:
 
     key: int
     last_sequence: int
-    retention_days: int
+    retention: Retention
 
 
 @dataclass(frozen=True)
@@ -71,6 +88,14 @@ class NumberedEntry:
     topic_key: int
     sequence: int
     entry: NewEntry
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a topic's entries, after `sequence`; the key tells the topic from a later one of the same name."""
+
+    topic_key: int
+    sequence: int
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from servicekit.sql import contains
 from servicekit.timestamps import from_micros, to_micros
 
 _E = schema.log_entries.c
+MAX_SEQUENCE = 2**63 - 1
 
 
 def existing(
@@ -48,14 +49,22 @@ def _row(numbered: NumberedEntry, receive_micros: int) -> dict[str, Any]:
 
 
 def page(
-    connection: sa.Connection, topic_key: int, *, kept_since: datetime, chosen: EntryFilter, after: int, limit: int
+    connection: sa.Connection,
+    topic_key: int,
+    *,
+    kept_since: datetime,
+    chosen: EntryFilter,
+    after: int,
+    limit: int,
+    until: int = MAX_SEQUENCE,
 ) -> list[StoredEntry]:
-    """The first `limit` of `kept_since` or later that are chosen and have a sequence above `after`, in order."""
+    """The first `limit` of `kept_since` or later that are chosen, with a sequence above `after` up to `until`."""
     rows = connection.execute(
         sa.select(_E.sequence, _E.receive_micros, _E.payload)
         .where(
             _E.topic_key == topic_key,
             _E.sequence > after,
+            _E.sequence <= until,
             _E.event_micros >= to_micros(kept_since),
             *_conditions(chosen),
         )

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from log_service.domain.errors import DisplayNameTaken, LogSetExists, LogSetLimit, LogSetNotEmpty, LogSetNotFound
 from log_service.domain.limits import LOG_SETS_PER_PLACE
-from log_service.domain.logs import LogSet
+from log_service.domain.logs import LogSet, Retention
 from log_service.domain.names import LogSetName, Place
 from log_service.store import schema
 from servicekit.database import constraint_name
@@ -31,6 +31,7 @@ def insert(connection: sa.Connection, log_set: LogSet) -> None:
         **log_set.name._asdict(),
         "display_name": log_set.display_name,
         "retention_days": log_set.retention_days,
+        "gone_before_micros": 0,
         "topic_count": 0,
         "create_micros": to_micros(log_set.create_time),
     }
@@ -80,6 +81,28 @@ def get(connection: sa.Connection, name: LogSetName) -> LogSet:
     return _log_set(row)
 
 
+def update(connection: sa.Connection, log_set: LogSet, retention: Retention) -> None:
+    """Gives a `locked` log set this display name and retention. Raises DisplayNameTaken."""
+    changed = {
+        "display_name": log_set.display_name,
+        "retention_days": retention.days,
+        "gone_before_micros": to_micros(retention.gone_before),
+    }
+    try:
+        connection.execute(sa.update(schema.log_sets).where(named(log_set.name)).values(changed))
+    except IntegrityError as error:
+        raise _taken(error, log_set) from error
+
+
+def locked(connection: sa.Connection, name: LogSetName) -> tuple[LogSet, Retention]:
+    """Until the transaction ends nobody else changes it. Raises LogSetNotFound."""
+    selected = sa.select(*_COLUMNS, schema.log_sets.c.gone_before_micros).where(named(name)).with_for_update()
+    row = connection.execute(selected).one_or_none()
+    if row is None:
+        raise LogSetNotFound(name)
+    return _log_set(row), retention(row)
+
+
 def page(connection: sa.Connection, place: Place, after: str, limit: int) -> list[LogSet]:
     """The first `limit` of the place whose id comes after this one, in the order of ids."""
     rows = connection.execute(
@@ -105,6 +128,10 @@ def named(name: LogSetName) -> sa.ColumnElement[bool]:
 
 def _at(place: Place) -> sa.ColumnElement[bool]:
     return sa.and_(schema.places.c.account == place.account, schema.places.c.region == place.region)
+
+
+def retention(row: Any) -> Retention:
+    return Retention(row.retention_days, from_micros(row.gone_before_micros))
 
 
 def _log_set(row: Any) -> LogSet:

@@ -28,7 +28,12 @@ _COLUMNS = (
     schema.log_topics.c.log_type,
     schema.log_topics.c.create_micros,
 )
-_STATE = (schema.log_topics.c.key, schema.log_topics.c.last_sequence, schema.log_sets.c.retention_days)
+_STATE = (
+    schema.log_topics.c.key,
+    schema.log_topics.c.last_sequence,
+    schema.log_sets.c.retention_days,
+    schema.log_sets.c.gone_before_micros,
+)
 _WITH_SET = schema.log_topics.join(schema.log_sets, schema.log_topics.c.log_set_key == schema.log_sets.c.key)
 
 
@@ -47,7 +52,7 @@ def insert(connection: sa.Connection, topic: LogTopic) -> None:
     try:
         connection.execute(sa.insert(schema.log_topics).values(row))
     except IntegrityError as error:
-        raise _taken(error, topic) from error
+        raise _taken(error, topic.name, topic.display_name) from error
     counted = connection.execute(
         sa.update(schema.log_sets)
         .where(schema.log_sets.c.key == row["log_set_key"], schema.log_sets.c.topic_count < TOPICS_PER_LOG_SET)
@@ -64,13 +69,26 @@ def _log_set_key(connection: sa.Connection, name: LogSetName) -> int:
     return int(key)
 
 
-def _taken(error: IntegrityError, topic: LogTopic) -> Exception:
+def _taken(error: IntegrityError, name: LogTopicName, display_name: str) -> Exception:
     match constraint_name(error, schema.metadata):
         case "uq_log_topics_name":
-            return LogTopicExists(topic.name)
+            return LogTopicExists(name)
         case "uq_log_topics_display_name":
-            return DisplayNameTaken("log topic", topic.name.parent, topic.display_name)
+            return DisplayNameTaken("log topic", name.parent, display_name)
     return error
+
+
+def rename(connection: sa.Connection, name: LogTopicName, display_name: str) -> None:
+    """Raises LogTopicNotFound or DisplayNameTaken."""
+    row = locked(connection, [name]).get(name)
+    if row is None:
+        raise LogTopicNotFound(name)
+    try:
+        connection.execute(
+            sa.update(schema.log_topics).where(schema.log_topics.c.key == row.key).values(display_name=display_name)
+        )
+    except IntegrityError as error:
+        raise _taken(error, name, display_name) from error
 
 
 def delete(connection: sa.Connection, name: LogTopicName) -> None:
@@ -154,7 +172,7 @@ def _name(row: Any) -> LogTopicName:
 
 
 def _topic_state(row: Any) -> TopicState:
-    return TopicState(key=row.key, last_sequence=row.last_sequence, retention_days=row.retention_days)
+    return TopicState(key=row.key, last_sequence=row.last_sequence, retention=log_sets.retention(row))
 
 
 def _log_topic(row: Any) -> LogTopic:

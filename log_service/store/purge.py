@@ -18,6 +18,8 @@ def expired_entries(connection: sa.Connection, now: datetime, limit: int) -> int
 
 
 def _expired(connection: sa.Connection, retention_days: int, kept_since_micros: int, limit: int) -> int:
+    gone_before = schema.log_sets.c.gone_before_micros
+    kept_since = sa.case((gone_before > kept_since_micros, gone_before), else_=kept_since_micros)
     chosen = (
         sa.select(schema.log_entries.c.topic_key, schema.log_entries.c.sequence)
         .select_from(
@@ -25,9 +27,7 @@ def _expired(connection: sa.Connection, retention_days: int, kept_since_micros: 
                 schema.log_entries, schema.log_entries.c.topic_key == schema.log_topics.c.key
             )
         )
-        .where(
-            schema.log_sets.c.retention_days == retention_days, schema.log_entries.c.event_micros < kept_since_micros
-        )
+        .where(schema.log_sets.c.retention_days == retention_days, schema.log_entries.c.event_micros < kept_since)
         .limit(limit)
     )
     return _delete_entries(connection, chosen)

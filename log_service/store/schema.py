@@ -29,14 +29,16 @@ log_sets = sa.Table(
     sa.Column("log_set", sa.Text, nullable=False),
     sa.Column("display_name", sa.Text, nullable=False),
     sa.Column("retention_days", sa.Integer, nullable=False),
+    # What happened before this is gone, whatever the retention: a longer one brings nothing back.
+    sa.Column("gone_before_micros", Micros, nullable=False),
     sa.Column("topic_count", sa.Integer, nullable=False),
     sa.Column("create_micros", Micros, nullable=False),
     sa.UniqueConstraint("account", "region", "log_set", name="uq_log_sets_name"),
     sa.UniqueConstraint("account", "region", "display_name", name="uq_log_sets_display_name"),
 )
 
-# A deleted topic has no log set any more. Its row stays until the last of its entries is purged, so that its key, which
-# entries are found by, is not given to another topic while there are any.
+# A deleted topic has no log set any more. Its row stays until the last of its entries is purged. No key is ever given
+# to a second topic: tails know their topic by it.
 log_topics = sa.Table(
     "log_topics",
     metadata,
@@ -51,6 +53,7 @@ log_topics = sa.Table(
     sa.Column("create_micros", Micros, nullable=False),
     sa.UniqueConstraint("log_set_key", "log_topic", name="uq_log_topics_name"),
     sa.UniqueConstraint("log_set_key", "display_name", name="uq_log_topics_display_name"),
+    sqlite_autoincrement=True,
 )
 
 log_entries = sa.Table(

@@ -27,11 +27,12 @@ from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"autoimage/log/v1/log_service.proto\x12\x10\x61utoimage.log.v1\x1a\x1a\x61utoimage/log/v1/log.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xa9\x01\n\x13\x43reateLogSetRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\x12\x14\x61utoimage.dev/LogSet\x12\x18\n\nlog_set_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12/\n\x07log_set\x18\x03 \x01(\x0b\x32\x18.autoimage.log.v1.LogSetB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"?\n\x10GetLogSetRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14\x61utoimage.dev/LogSet\"v\n\x12ListLogSetsRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\x12\x14\x61utoimage.dev/LogSet\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Z\n\x13ListLogSetsResponse\x12*\n\x08log_sets\x18\x01 \x03(\x0b\x32\x18.autoimage.log.v1.LogSet\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x13\x44\x65leteLogSetRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14\x61utoimage.dev/LogSet\"\xb3\x01\n\x15\x43reateLogTopicRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/LogTopic\x12\x1a\n\x0clog_topic_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\tlog_topic\x18\x03 \x01(\x0b\x32\x1a.autoimage.log.v1.LogTopicB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"C\n\x12GetLogTopicRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\"{\n\x18\x42\x61tchGetLogTopicsRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/LogTopic\x12.\n\x05names\x18\x02 \x03(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\"N\n\x19\x42\x61tchGetLogTopicsResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .autoimage.log.v1.LogTopicResult\"p\n\x0eLogTopicResult\x12/\n\tlog_topic\x18\x01 \x01(\x0b\x32\x1a.autoimage.log.v1.LogTopicH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"z\n\x14ListLogTopicsRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/LogTopic\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x15ListLogTopicsResponse\x12.\n\nlog_topics\x18\x01 \x03(\x0b\x32\x1a.autoimage.log.v1.LogTopic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x15\x44\x65leteLogTopicRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\"K\n\x16WriteLogEntriesRequest\x12\x31\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.autoimage.log.v1.LogEntryB\x04\xe2\x41\x01\x02\"?\n\x17WriteLogEntriesResponse\x12$\n\x08statuses\x18\x01 \x03(\x0b\x32\x12.google.rpc.Status\"\xb3\x01\n\x15ListLogEntriesRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\x06\x66ilter\x18\x04 \x01(\x0b\x32 .autoimage.log.v1.LogEntryFilterB\x04\xe2\x41\x01\x01\"\xea\x02\n\x0eLogEntryFilter\x12\x34\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12-\n\x06policy\x18\x03 \x01(\tB\x1d\xe2\x41\x01\x01\xfa\x41\x16\n\x14\x61utoimage.dev/Policy\x12\x33\n\texecution\x18\x04 \x01(\tB \xe2\x41\x01\x01\xfa\x41\x19\n\x17\x61utoimage.dev/Execution\x12\x31\n\x08instance\x18\x05 \x01(\tB\x1f\xe2\x41\x01\x01\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12\x43\n\x10minimum_severity\x18\x06 \x01(\x0e\x32#.autoimage.log.v1.LogEntry.SeverityB\x04\xe2\x41\x01\x01\x12\x12\n\x04text\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\x16ListLogEntriesResponse\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.autoimage.log.v1.LogEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x8d\t\n\nLogService\x12m\n\x0c\x43reateLogSet\x12%.autoimage.log.v1.CreateLogSetRequest\x1a\x18.autoimage.log.v1.LogSet\"\x1c\xda\x41\x19parent,log_set,log_set_id\x12R\n\tGetLogSet\x12\".autoimage.log.v1.GetLogSetRequest\x1a\x18.autoimage.log.v1.LogSet\"\x07\xda\x41\x04name\x12\x65\n\x0bListLogSets\x12$.autoimage.log.v1.ListLogSetsRequest\x1a%.autoimage.log.v1.ListLogSetsResponse\"\t\xda\x41\x06parent\x12V\n\x0c\x44\x65leteLogSet\x12%.autoimage.log.v1.DeleteLogSetRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12w\n\x0e\x43reateLogTopic\x12\'.autoimage.log.v1.CreateLogTopicRequest\x1a\x1a.autoimage.log.v1.LogTopic\" \xda\x41\x1dparent,log_topic,log_topic_id\x12X\n\x0bGetLogTopic\x12$.autoimage.log.v1.GetLogTopicRequest\x1a\x1a.autoimage.log.v1.LogTopic\"\x07\xda\x41\x04name\x12}\n\x11\x42\x61tchGetLogTopics\x12*.autoimage.log.v1.BatchGetLogTopicsRequest\x1a+.autoimage.log.v1.BatchGetLogTopicsResponse\"\x0f\xda\x41\x0cparent,names\x12k\n\rListLogTopics\x12&.autoimage.log.v1.ListLogTopicsRequest\x1a\'.autoimage.log.v1.ListLogTopicsResponse\"\t\xda\x41\x06parent\x12Z\n\x0e\x44\x65leteLogTopic\x12\'.autoimage.log.v1.DeleteLogTopicRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12r\n\x0fWriteLogEntries\x12(.autoimage.log.v1.WriteLogEntriesRequest\x1a).autoimage.log.v1.WriteLogEntriesResponse\"\n\xda\x41\x07\x65ntries\x12n\n\x0eListLogEntries\x12\'.autoimage.log.v1.ListLogEntriesRequest\x1a(.autoimage.log.v1.ListLogEntriesResponse\"\t\xda\x41\x06parentB)\n\x14\x64\x65v.autoimage.log.v1B\x0fLogServiceProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"autoimage/log/v1/log_service.proto\x12\x10\x61utoimage.log.v1\x1a\x1a\x61utoimage/log/v1/log.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xa9\x01\n\x13\x43reateLogSetRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\x12\x14\x61utoimage.dev/LogSet\x12\x18\n\nlog_set_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12/\n\x07log_set\x18\x03 \x01(\x0b\x32\x18.autoimage.log.v1.LogSetB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"?\n\x10GetLogSetRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14\x61utoimage.dev/LogSet\"v\n\x12ListLogSetsRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\x12\x14\x61utoimage.dev/LogSet\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"Z\n\x13ListLogSetsResponse\x12*\n\x08log_sets\x18\x01 \x03(\x0b\x32\x18.autoimage.log.v1.LogSet\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x13\x44\x65leteLogSetRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14\x61utoimage.dev/LogSet\"\xb3\x01\n\x15\x43reateLogTopicRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/LogTopic\x12\x1a\n\x0clog_topic_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\tlog_topic\x18\x03 \x01(\x0b\x32\x1a.autoimage.log.v1.LogTopicB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"C\n\x12GetLogTopicRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\"{\n\x18\x42\x61tchGetLogTopicsRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/LogTopic\x12.\n\x05names\x18\x02 \x03(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\"N\n\x19\x42\x61tchGetLogTopicsResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .autoimage.log.v1.LogTopicResult\"p\n\x0eLogTopicResult\x12/\n\tlog_topic\x18\x01 \x01(\x0b\x32\x1a.autoimage.log.v1.LogTopicH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"z\n\x14ListLogTopicsRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/LogTopic\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"`\n\x15ListLogTopicsResponse\x12.\n\nlog_topics\x18\x01 \x03(\x0b\x32\x1a.autoimage.log.v1.LogTopic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x15\x44\x65leteLogTopicRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\"K\n\x16WriteLogEntriesRequest\x12\x31\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.autoimage.log.v1.LogEntryB\x04\xe2\x41\x01\x02\"?\n\x17WriteLogEntriesResponse\x12$\n\x08statuses\x18\x01 \x03(\x0b\x32\x12.google.rpc.Status\"\xb3\x01\n\x15ListLogEntriesRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\x06\x66ilter\x18\x04 \x01(\x0b\x32 .autoimage.log.v1.LogEntryFilterB\x04\xe2\x41\x01\x01\"\xea\x02\n\x0eLogEntryFilter\x12\x34\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12-\n\x06policy\x18\x03 \x01(\tB\x1d\xe2\x41\x01\x01\xfa\x41\x16\n\x14\x61utoimage.dev/Policy\x12\x33\n\texecution\x18\x04 \x01(\tB \xe2\x41\x01\x01\xfa\x41\x19\n\x17\x61utoimage.dev/Execution\x12\x31\n\x08instance\x18\x05 \x01(\tB\x1f\xe2\x41\x01\x01\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12\x43\n\x10minimum_severity\x18\x06 \x01(\x0e\x32#.autoimage.log.v1.LogEntry.SeverityB\x04\xe2\x41\x01\x01\x12\x12\n\x04text\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\x16ListLogEntriesResponse\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.autoimage.log.v1.LogEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"}\n\x13UpdateLogSetRequest\x12/\n\x07log_set\x18\x01 \x01(\x0b\x32\x18.autoimage.log.v1.LogSetB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x83\x01\n\x15UpdateLogTopicRequest\x12\x33\n\tlog_topic\x18\x01 \x01(\x0b\x32\x1a.autoimage.log.v1.LogTopicB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x9c\x01\n\x15TailLogEntriesRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\x12\x36\n\x06\x66ilter\x18\x02 \x01(\x0b\x32 .autoimage.log.v1.LogEntryFilterB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cresume_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"[\n\x16TailLogEntriesResponse\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.autoimage.log.v1.LogEntry\x12\x14\n\x0cresume_token\x18\x02 \x01(\t2\xce\x0b\n\nLogService\x12m\n\x0c\x43reateLogSet\x12%.autoimage.log.v1.CreateLogSetRequest\x1a\x18.autoimage.log.v1.LogSet\"\x1c\xda\x41\x19parent,log_set,log_set_id\x12R\n\tGetLogSet\x12\".autoimage.log.v1.GetLogSetRequest\x1a\x18.autoimage.log.v1.LogSet\"\x07\xda\x41\x04name\x12\x65\n\x0bListLogSets\x12$.autoimage.log.v1.ListLogSetsRequest\x1a%.autoimage.log.v1.ListLogSetsResponse\"\t\xda\x41\x06parent\x12g\n\x0cUpdateLogSet\x12%.autoimage.log.v1.UpdateLogSetRequest\x1a\x18.autoimage.log.v1.LogSet\"\x16\xda\x41\x13log_set,update_mask\x12V\n\x0c\x44\x65leteLogSet\x12%.autoimage.log.v1.DeleteLogSetRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12w\n\x0e\x43reateLogTopic\x12\'.autoimage.log.v1.CreateLogTopicRequest\x1a\x1a.autoimage.log.v1.LogTopic\" \xda\x41\x1dparent,log_topic,log_topic_id\x12X\n\x0bGetLogTopic\x12$.autoimage.log.v1.GetLogTopicRequest\x1a\x1a.autoimage.log.v1.LogTopic\"\x07\xda\x41\x04name\x12}\n\x11\x42\x61tchGetLogTopics\x12*.autoimage.log.v1.BatchGetLogTopicsRequest\x1a+.autoimage.log.v1.BatchGetLogTopicsResponse\"\x0f\xda\x41\x0cparent,names\x12k\n\rListLogTopics\x12&.autoimage.log.v1.ListLogTopicsRequest\x1a\'.autoimage.log.v1.ListLogTopicsResponse\"\t\xda\x41\x06parent\x12o\n\x0eUpdateLogTopic\x12\'.autoimage.log.v1.UpdateLogTopicRequest\x1a\x1a.autoimage.log.v1.LogTopic\"\x18\xda\x41\x15log_topic,update_mask\x12Z\n\x0e\x44\x65leteLogTopic\x12\'.autoimage.log.v1.DeleteLogTopicRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12r\n\x0fWriteLogEntries\x12(.autoimage.log.v1.WriteLogEntriesRequest\x1a).autoimage.log.v1.WriteLogEntriesResponse\"\n\xda\x41\x07\x65ntries\x12n\n\x0eListLogEntries\x12\'.autoimage.log.v1.ListLogEntriesRequest\x1a(.autoimage.log.v1.ListLogEntriesResponse\"\t\xda\x41\x06parent\x12\x65\n\x0eTailLogEntries\x12\'.autoimage.log.v1.TailLogEntriesRequest\x1a(.autoimage.log.v1.TailLogEntriesResponse0\x01\x42)\n\x14\x64\x65v.autoimage.log.v1B\x0fLogServiceProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -103,12 +104,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGENTRYFILTER'].fields_by_name['minimum_severity']._serialized_options = b'\342A\001\001'
   _globals['_LOGENTRYFILTER'].fields_by_name['text']._loaded_options = None
   _globals['_LOGENTRYFILTER'].fields_by_name['text']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATELOGSETREQUEST'].fields_by_name['log_set']._loaded_options = None
+  _globals['_UPDATELOGSETREQUEST'].fields_by_name['log_set']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATELOGSETREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATELOGSETREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATELOGTOPICREQUEST'].fields_by_name['log_topic']._loaded_options = None
+  _globals['_UPDATELOGTOPICREQUEST'].fields_by_name['log_topic']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATELOGTOPICREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATELOGTOPICREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_TAILLOGENTRIESREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_TAILLOGENTRIESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\030\n\026autoimage.dev/LogTopic'
+  _globals['_TAILLOGENTRIESREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_TAILLOGENTRIESREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
+  _globals['_TAILLOGENTRIESREQUEST'].fields_by_name['resume_token']._loaded_options = None
+  _globals['_TAILLOGENTRIESREQUEST'].fields_by_name['resume_token']._serialized_options = b'\342A\001\001'
   _globals['_LOGSERVICE'].methods_by_name['CreateLogSet']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['CreateLogSet']._serialized_options = b'\332A\031parent,log_set,log_set_id'
   _globals['_LOGSERVICE'].methods_by_name['GetLogSet']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['GetLogSet']._serialized_options = b'\332A\004name'
   _globals['_LOGSERVICE'].methods_by_name['ListLogSets']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['ListLogSets']._serialized_options = b'\332A\006parent'
+  _globals['_LOGSERVICE'].methods_by_name['UpdateLogSet']._loaded_options = None
+  _globals['_LOGSERVICE'].methods_by_name['UpdateLogSet']._serialized_options = b'\332A\023log_set,update_mask'
   _globals['_LOGSERVICE'].methods_by_name['DeleteLogSet']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['DeleteLogSet']._serialized_options = b'\332A\004name'
   _globals['_LOGSERVICE'].methods_by_name['CreateLogTopic']._loaded_options = None
@@ -119,48 +136,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGSERVICE'].methods_by_name['BatchGetLogTopics']._serialized_options = b'\332A\014parent,names'
   _globals['_LOGSERVICE'].methods_by_name['ListLogTopics']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['ListLogTopics']._serialized_options = b'\332A\006parent'
+  _globals['_LOGSERVICE'].methods_by_name['UpdateLogTopic']._loaded_options = None
+  _globals['_LOGSERVICE'].methods_by_name['UpdateLogTopic']._serialized_options = b'\332A\025log_topic,update_mask'
   _globals['_LOGSERVICE'].methods_by_name['DeleteLogTopic']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['DeleteLogTopic']._serialized_options = b'\332A\004name'
   _globals['_LOGSERVICE'].methods_by_name['WriteLogEntries']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['WriteLogEntries']._serialized_options = b'\332A\007entries'
   _globals['_LOGSERVICE'].methods_by_name['ListLogEntries']._loaded_options = None
   _globals['_LOGSERVICE'].methods_by_name['ListLogEntries']._serialized_options = b'\332A\006parent'
-  _globals['_CREATELOGSETREQUEST']._serialized_start=257
-  _globals['_CREATELOGSETREQUEST']._serialized_end=426
-  _globals['_GETLOGSETREQUEST']._serialized_start=428
-  _globals['_GETLOGSETREQUEST']._serialized_end=491
-  _globals['_LISTLOGSETSREQUEST']._serialized_start=493
-  _globals['_LISTLOGSETSREQUEST']._serialized_end=611
-  _globals['_LISTLOGSETSRESPONSE']._serialized_start=613
-  _globals['_LISTLOGSETSRESPONSE']._serialized_end=703
-  _globals['_DELETELOGSETREQUEST']._serialized_start=705
-  _globals['_DELETELOGSETREQUEST']._serialized_end=771
-  _globals['_CREATELOGTOPICREQUEST']._serialized_start=774
-  _globals['_CREATELOGTOPICREQUEST']._serialized_end=953
-  _globals['_GETLOGTOPICREQUEST']._serialized_start=955
-  _globals['_GETLOGTOPICREQUEST']._serialized_end=1022
-  _globals['_BATCHGETLOGTOPICSREQUEST']._serialized_start=1024
-  _globals['_BATCHGETLOGTOPICSREQUEST']._serialized_end=1147
-  _globals['_BATCHGETLOGTOPICSRESPONSE']._serialized_start=1149
-  _globals['_BATCHGETLOGTOPICSRESPONSE']._serialized_end=1227
-  _globals['_LOGTOPICRESULT']._serialized_start=1229
-  _globals['_LOGTOPICRESULT']._serialized_end=1341
-  _globals['_LISTLOGTOPICSREQUEST']._serialized_start=1343
-  _globals['_LISTLOGTOPICSREQUEST']._serialized_end=1465
-  _globals['_LISTLOGTOPICSRESPONSE']._serialized_start=1467
-  _globals['_LISTLOGTOPICSRESPONSE']._serialized_end=1563
-  _globals['_DELETELOGTOPICREQUEST']._serialized_start=1565
-  _globals['_DELETELOGTOPICREQUEST']._serialized_end=1635
-  _globals['_WRITELOGENTRIESREQUEST']._serialized_start=1637
-  _globals['_WRITELOGENTRIESREQUEST']._serialized_end=1712
-  _globals['_WRITELOGENTRIESRESPONSE']._serialized_start=1714
-  _globals['_WRITELOGENTRIESRESPONSE']._serialized_end=1777
-  _globals['_LISTLOGENTRIESREQUEST']._serialized_start=1780
-  _globals['_LISTLOGENTRIESREQUEST']._serialized_end=1959
-  _globals['_LOGENTRYFILTER']._serialized_start=1962
-  _globals['_LOGENTRYFILTER']._serialized_end=2324
-  _globals['_LISTLOGENTRIESRESPONSE']._serialized_start=2326
-  _globals['_LISTLOGENTRIESRESPONSE']._serialized_end=2420
-  _globals['_LOGSERVICE']._serialized_start=2423
-  _globals['_LOGSERVICE']._serialized_end=3588
+  _globals['_CREATELOGSETREQUEST']._serialized_start=291
+  _globals['_CREATELOGSETREQUEST']._serialized_end=460
+  _globals['_GETLOGSETREQUEST']._serialized_start=462
+  _globals['_GETLOGSETREQUEST']._serialized_end=525
+  _globals['_LISTLOGSETSREQUEST']._serialized_start=527
+  _globals['_LISTLOGSETSREQUEST']._serialized_end=645
+  _globals['_LISTLOGSETSRESPONSE']._serialized_start=647
+  _globals['_LISTLOGSETSRESPONSE']._serialized_end=737
+  _globals['_DELETELOGSETREQUEST']._serialized_start=739
+  _globals['_DELETELOGSETREQUEST']._serialized_end=805
+  _globals['_CREATELOGTOPICREQUEST']._serialized_start=808
+  _globals['_CREATELOGTOPICREQUEST']._serialized_end=987
+  _globals['_GETLOGTOPICREQUEST']._serialized_start=989
+  _globals['_GETLOGTOPICREQUEST']._serialized_end=1056
+  _globals['_BATCHGETLOGTOPICSREQUEST']._serialized_start=1058
+  _globals['_BATCHGETLOGTOPICSREQUEST']._serialized_end=1181
+  _globals['_BATCHGETLOGTOPICSRESPONSE']._serialized_start=1183
+  _globals['_BATCHGETLOGTOPICSRESPONSE']._serialized_end=1261
+  _globals['_LOGTOPICRESULT']._serialized_start=1263
+  _globals['_LOGTOPICRESULT']._serialized_end=1375
+  _globals['_LISTLOGTOPICSREQUEST']._serialized_start=1377
+  _globals['_LISTLOGTOPICSREQUEST']._serialized_end=1499
+  _globals['_LISTLOGTOPICSRESPONSE']._serialized_start=1501
+  _globals['_LISTLOGTOPICSRESPONSE']._serialized_end=1597
+  _globals['_DELETELOGTOPICREQUEST']._serialized_start=1599
+  _globals['_DELETELOGTOPICREQUEST']._serialized_end=1669
+  _globals['_WRITELOGENTRIESREQUEST']._serialized_start=1671
+  _globals['_WRITELOGENTRIESREQUEST']._serialized_end=1746
+  _globals['_WRITELOGENTRIESRESPONSE']._serialized_start=1748
+  _globals['_WRITELOGENTRIESRESPONSE']._serialized_end=1811
+  _globals['_LISTLOGENTRIESREQUEST']._serialized_start=1814
+  _globals['_LISTLOGENTRIESREQUEST']._serialized_end=1993
+  _globals['_LOGENTRYFILTER']._serialized_start=1996
+  _globals['_LOGENTRYFILTER']._serialized_end=2358
+  _globals['_LISTLOGENTRIESRESPONSE']._serialized_start=2360
+  _globals['_LISTLOGENTRIESRESPONSE']._serialized_end=2454
+  _globals['_UPDATELOGSETREQUEST']._serialized_start=2456
+  _globals['_UPDATELOGSETREQUEST']._serialized_end=2581
+  _globals['_UPDATELOGTOPICREQUEST']._serialized_start=2584
+  _globals['_UPDATELOGTOPICREQUEST']._serialized_end=2715
+  _globals['_TAILLOGENTRIESREQUEST']._serialized_start=2718
+  _globals['_TAILLOGENTRIESREQUEST']._serialized_end=2874
+  _globals['_TAILLOGENTRIESRESPONSE']._serialized_start=2876
+  _globals['_TAILLOGENTRIESRESPONSE']._serialized_end=2967
+  _globals['_LOGSERVICE']._serialized_start=2970
+  _globals['_LOGSERVICE']._serialized_end=4456
 # @@protoc_insertion_point(module_scope)

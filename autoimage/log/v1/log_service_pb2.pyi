@@ -6,6 +6,7 @@ isort:skip_file
 from autoimage.log.v1 import log_pb2 as _log_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -542,3 +543,123 @@ class ListLogEntriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListLogEntriesResponse: _TypeAlias = ListLogEntriesResponse  # noqa: Y015
+
+@_typing.final
+class UpdateLogSetRequest(_message.Message):
+    """Asks to change a log set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_SET_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def log_set(self) -> _log_pb2.LogSet:
+        """The log set; its `name` says which."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """What to change: `display_name`, `retention_days`; `*` means both. Default: those fields that are set in `log_set`."""
+
+    def __init__(
+        self,
+        *,
+        log_set: _log_pb2.LogSet | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log_set", b"log_set", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_set", b"log_set", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateLogSetRequest: _TypeAlias = UpdateLogSetRequest  # noqa: Y015
+
+@_typing.final
+class UpdateLogTopicRequest(_message.Message):
+    """Asks to change a log topic."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_TOPIC_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def log_topic(self) -> _log_pb2.LogTopic:
+        """The log topic; its `name` says which."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """What to change: `display_name` is all that can be, and the default."""
+
+    def __init__(
+        self,
+        *,
+        log_topic: _log_pb2.LogTopic | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log_topic", b"log_topic", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_topic", b"log_topic", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateLogTopicRequest: _TypeAlias = UpdateLogTopicRequest  # noqa: Y015
+
+@_typing.final
+class TailLogEntriesRequest(_message.Message):
+    """Asks for entries as they are written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The log topic's name."""
+    resume_token: _builtins.str
+    """The `resume_token` of the last response received, with the same `parent` and `filter`. Default: entries from now on."""
+    @_builtins.property
+    def filter(self) -> Global___LogEntryFilter:
+        """Which entries. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        filter: Global___LogEntryFilter | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "parent", b"parent", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TailLogEntriesRequest: _TypeAlias = TailLogEntriesRequest  # noqa: Y015
+
+@_typing.final
+class TailLogEntriesResponse(_message.Message):
+    """Entries, in the order of their sequence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Where to resume after these entries."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_log_pb2.LogEntry]:
+        """The entries: 1 to 100; none in the first response, which comes at once and tells where the tail begins."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[_log_pb2.LogEntry] | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TailLogEntriesResponse: _TypeAlias = TailLogEntriesResponse  # noqa: Y015

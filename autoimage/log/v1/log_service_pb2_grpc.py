@@ -52,6 +52,11 @@ class LogServiceStub:
                 request_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogSetsRequest.SerializeToString,
                 response_deserializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogSetsResponse.FromString,
                 _registered_method=True)
+        self.UpdateLogSet = channel.unary_unary(
+                '/autoimage.log.v1.LogService/UpdateLogSet',
+                request_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.UpdateLogSetRequest.SerializeToString,
+                response_deserializer=autoimage_dot_log_dot_v1_dot_log__pb2.LogSet.FromString,
+                _registered_method=True)
         self.DeleteLogSet = channel.unary_unary(
                 '/autoimage.log.v1.LogService/DeleteLogSet',
                 request_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.DeleteLogSetRequest.SerializeToString,
@@ -77,6 +82,11 @@ class LogServiceStub:
                 request_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogTopicsRequest.SerializeToString,
                 response_deserializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogTopicsResponse.FromString,
                 _registered_method=True)
+        self.UpdateLogTopic = channel.unary_unary(
+                '/autoimage.log.v1.LogService/UpdateLogTopic',
+                request_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.UpdateLogTopicRequest.SerializeToString,
+                response_deserializer=autoimage_dot_log_dot_v1_dot_log__pb2.LogTopic.FromString,
+                _registered_method=True)
         self.DeleteLogTopic = channel.unary_unary(
                 '/autoimage.log.v1.LogService/DeleteLogTopic',
                 request_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.DeleteLogTopicRequest.SerializeToString,
@@ -91,6 +101,11 @@ class LogServiceStub:
                 '/autoimage.log.v1.LogService/ListLogEntries',
                 request_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogEntriesRequest.SerializeToString,
                 response_deserializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogEntriesResponse.FromString,
+                _registered_method=True)
+        self.TailLogEntries = channel.unary_stream(
+                '/autoimage.log.v1.LogService/TailLogEntries',
+                request_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.TailLogEntriesRequest.SerializeToString,
+                response_deserializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.TailLogEntriesResponse.FromString,
                 _registered_method=True)
 
 
@@ -114,6 +129,13 @@ class LogServiceServicer:
 
     def ListLogSets(self, request, context):
         """Lists the log sets of an account and region, in the order of their ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateLogSet(self, request, context):
+        """Changes a log set's display name or retention. A shorter retention takes entries away at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,6 +176,13 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateLogTopic(self, request, context):
+        """Changes a log topic's display name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteLogTopic(self, request, context):
         """Deletes a log topic with its entries.
         """
@@ -176,6 +205,15 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TailLogEntries(self, request, context):
+        """Answers entries of a topic as they are written, in the order of their sequence, each once, until the caller cancels, the
+        topic is deleted (NOT_FOUND) or the server shuts down (UNAVAILABLE). A caller that comes back with the last response's
+        `resume_token` misses nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -193,6 +231,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.ListLogSets,
                     request_deserializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogSetsRequest.FromString,
                     response_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogSetsResponse.SerializeToString,
+            ),
+            'UpdateLogSet': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateLogSet,
+                    request_deserializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.UpdateLogSetRequest.FromString,
+                    response_serializer=autoimage_dot_log_dot_v1_dot_log__pb2.LogSet.SerializeToString,
             ),
             'DeleteLogSet': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteLogSet,
@@ -219,6 +262,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     request_deserializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogTopicsRequest.FromString,
                     response_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogTopicsResponse.SerializeToString,
             ),
+            'UpdateLogTopic': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateLogTopic,
+                    request_deserializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.UpdateLogTopicRequest.FromString,
+                    response_serializer=autoimage_dot_log_dot_v1_dot_log__pb2.LogTopic.SerializeToString,
+            ),
             'DeleteLogTopic': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteLogTopic,
                     request_deserializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.DeleteLogTopicRequest.FromString,
@@ -233,6 +281,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.ListLogEntries,
                     request_deserializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogEntriesRequest.FromString,
                     response_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogEntriesResponse.SerializeToString,
+            ),
+            'TailLogEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.TailLogEntries,
+                    request_deserializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.TailLogEntriesRequest.FromString,
+                    response_serializer=autoimage_dot_log_dot_v1_dot_log__service__pb2.TailLogEntriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -317,6 +370,33 @@ class LogService:
             '/autoimage.log.v1.LogService/ListLogSets',
             autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogSetsRequest.SerializeToString,
             autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogSetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateLogSet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.log.v1.LogService/UpdateLogSet',
+            autoimage_dot_log_dot_v1_dot_log__service__pb2.UpdateLogSetRequest.SerializeToString,
+            autoimage_dot_log_dot_v1_dot_log__pb2.LogSet.FromString,
             options,
             channel_credentials,
             insecure,
@@ -463,6 +543,33 @@ class LogService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateLogTopic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.log.v1.LogService/UpdateLogTopic',
+            autoimage_dot_log_dot_v1_dot_log__service__pb2.UpdateLogTopicRequest.SerializeToString,
+            autoimage_dot_log_dot_v1_dot_log__pb2.LogTopic.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteLogTopic(request,
             target,
             options=(),
@@ -533,6 +640,33 @@ class LogService:
             '/autoimage.log.v1.LogService/ListLogEntries',
             autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogEntriesRequest.SerializeToString,
             autoimage_dot_log_dot_v1_dot_log__service__pb2.ListLogEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TailLogEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/autoimage.log.v1.LogService/TailLogEntries',
+            autoimage_dot_log_dot_v1_dot_log__service__pb2.TailLogEntriesRequest.SerializeToString,
+            autoimage_dot_log_dot_v1_dot_log__service__pb2.TailLogEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,6 +24,8 @@ class LogServiceStub:
     """Gets a log set."""
     ListLogSets: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.ListLogSetsRequest, _log_service_pb2.ListLogSetsResponse]
     """Lists the log sets of an account and region, in the order of their ids."""
+    UpdateLogSet: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.UpdateLogSetRequest, _log_pb2.LogSet]
+    """Changes a log set's display name or retention. A shorter retention takes entries away at once."""
     DeleteLogSet: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.DeleteLogSetRequest, _empty_pb2.Empty]
     """Deletes a log set that has no topics."""
     CreateLogTopic: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.CreateLogTopicRequest, _log_pb2.LogTopic]
@@ -34,6 +36,8 @@ class LogServiceStub:
     """Gets log topics, each for itself: the answer has a result for each, in the order of the request."""
     ListLogTopics: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.ListLogTopicsRequest, _log_service_pb2.ListLogTopicsResponse]
     """Lists the topics of a log set, in the order of their ids."""
+    UpdateLogTopic: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.UpdateLogTopicRequest, _log_pb2.LogTopic]
+    """Changes a log topic's display name."""
     DeleteLogTopic: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.DeleteLogTopicRequest, _empty_pb2.Empty]
     """Deletes a log topic with its entries."""
     WriteLogEntries: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.WriteLogEntriesRequest, _log_service_pb2.WriteLogEntriesResponse]
@@ -42,6 +46,11 @@ class LogServiceStub:
     """
     ListLogEntries: _grpc.UnaryUnaryMultiCallable[_log_service_pb2.ListLogEntriesRequest, _log_service_pb2.ListLogEntriesResponse]
     """Lists the entries of a topic, in the order of their sequence."""
+    TailLogEntries: _grpc.UnaryStreamMultiCallable[_log_service_pb2.TailLogEntriesRequest, _log_service_pb2.TailLogEntriesResponse]
+    """Answers entries of a topic as they are written, in the order of their sequence, each once, until the caller cancels, the
+    topic is deleted (NOT_FOUND) or the server shuts down (UNAVAILABLE). A caller that comes back with the last response's
+    `resume_token` misses nothing.
+    """
 
 class LogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Where executions are logged."""
@@ -69,6 +78,14 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _log_service_pb2.ListLogSetsResponse:
         """Lists the log sets of an account and region, in the order of their ids."""
+
+    @_abc_1.abstractmethod
+    def UpdateLogSet(
+        self,
+        request: _log_service_pb2.UpdateLogSetRequest,
+        context: _grpc.ServicerContext,
+    ) -> _log_pb2.LogSet:
+        """Changes a log set's display name or retention. A shorter retention takes entries away at once."""
 
     @_abc_1.abstractmethod
     def DeleteLogSet(
@@ -111,6 +128,14 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the topics of a log set, in the order of their ids."""
 
     @_abc_1.abstractmethod
+    def UpdateLogTopic(
+        self,
+        request: _log_service_pb2.UpdateLogTopicRequest,
+        context: _grpc.ServicerContext,
+    ) -> _log_pb2.LogTopic:
+        """Changes a log topic's display name."""
+
+    @_abc_1.abstractmethod
     def DeleteLogTopic(
         self,
         request: _log_service_pb2.DeleteLogTopicRequest,
@@ -135,5 +160,16 @@ class LogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _log_service_pb2.ListLogEntriesResponse:
         """Lists the entries of a topic, in the order of their sequence."""
+
+    @_abc_1.abstractmethod
+    def TailLogEntries(
+        self,
+        request: _log_service_pb2.TailLogEntriesRequest,
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_log_service_pb2.TailLogEntriesResponse]:
+        """Answers entries of a topic as they are written, in the order of their sequence, each once, until the caller cancels, the
+        topic is deleted (NOT_FOUND) or the server shuts down (UNAVAILABLE). A caller that comes back with the last response's
+        `resume_token` misses nothing.
+        """
 
 def add_LogServiceServicer_to_server(servicer: LogServiceServicer, server: _grpc.Server) -> None: ...

@@ -74,6 +74,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """NOT_FOUND, or the outcome of a task: the instance does not exist."""
     REASON_NOT_ASSOCIATED: _Reason.ValueType  # 39
     """NOT_FOUND: the instance is not associated with the policy."""
+    REASON_UPDATE_MASK_INVALID: _Reason.ValueType  # 40
+    """INVALID_ARGUMENT: the update mask names something that does not exist or can't be changed."""
     REASON_NOT_TAKEN_UP: _Reason.ValueType  # 50
     """Missed: no scheduler asked for triggers when the points were due."""
     REASON_POLICY_DELETED: _Reason.ValueType  # 51
@@ -187,6 +189,8 @@ REASON_INSTANCE_NOT_FOUND: Reason.ValueType  # 38
 """NOT_FOUND, or the outcome of a task: the instance does not exist."""
 REASON_NOT_ASSOCIATED: Reason.ValueType  # 39
 """NOT_FOUND: the instance is not associated with the policy."""
+REASON_UPDATE_MASK_INVALID: Reason.ValueType  # 40
+"""INVALID_ARGUMENT: the update mask names something that does not exist or can't be changed."""
 REASON_NOT_TAKEN_UP: Reason.ValueType  # 50
 """Missed: no scheduler asked for triggers when the points were due."""
 REASON_POLICY_DELETED: Reason.ValueType  # 51

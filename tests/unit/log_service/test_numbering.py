@@ -1,6 +1,6 @@
 """Entries get their places in their topics."""
 
-from log_service.domain.logs import NewEntry, NumberedEntry, TopicState
+from log_service.domain.logs import NewEntry, NumberedEntry, Retention, TopicState
 from log_service.domain.names import LogTopicName
 from log_service.domain.numbering import number_entries
 from tests.support import START
@@ -8,7 +8,7 @@ from tests.support import START
 ONE = LogTopicName("acme", "cn-north-1", "backups", "one")
 TWO = ONE._replace(log_topic="two")
 GONE = ONE._replace(log_topic="gone")
-TOPICS = {ONE: TopicState(1, last_sequence=7, retention_days=7), TWO: TopicState(2, last_sequence=0, retention_days=7)}
+TOPICS = {ONE: TopicState(1, 7, Retention(7)), TWO: TopicState(2, 0, Retention(7))}
 
 
 def new(insert_id: str, topic: LogTopicName = ONE) -> NewEntry:

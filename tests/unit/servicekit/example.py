@@ -12,6 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc_tools import protoc  # type: ignore[import-untyped]
 
 from servicekit.rpc import rpc
+from servicekit.streams import Source, stream
 
 SERVICE = "servicekit.example.v1.ShelfService"
 PARENT = "accounts/acme/regions/cn-north-1"
@@ -44,6 +45,8 @@ Book = _message("Book")
 Chapter = _message("Chapter")
 CreateBookRequest = _message("CreateBookRequest")
 GetBookRequest = _message("GetBookRequest")
+WatchBooksRequest = _message("WatchBooksRequest")
+WatchBooksResponse = _message("WatchBooksResponse")
 
 
 def book(**changes: Any) -> Any:
@@ -61,8 +64,13 @@ class ShelfServicer:
 
     regions = frozenset({"cn-north-1"})
 
-    def __init__(self, act: Callable[[Any], Any] = lambda request: Book(name=NAME)) -> None:
+    def __init__(
+        self,
+        act: Callable[[Any], Any] = lambda request: Book(name=NAME),
+        watch: Callable[[Any], Source[Any, Any]] | None = None,
+    ) -> None:
         self.act = act
+        self.watch = watch
 
     @rpc()
     def CreateBook(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -72,10 +80,17 @@ class ShelfServicer:
     def GetBook(self, request: Any, context: grpc.ServicerContext) -> Any:
         return self.act(request)
 
+    @stream()
+    def WatchBooks(self, request: Any, context: grpc.ServicerContext) -> Source[Any, Any]:
+        assert self.watch is not None
+        return self.watch(request)
+
 
 def add_to_server(servicer: Any, server: grpc.Server) -> None:
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-        method.name: grpc.unary_unary_rpc_method_handler(
+        method.name: (
+            grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
+        )(
             getattr(servicer, method.name),
             request_deserializer=_message(method.input_type.name).FromString,
             response_serializer=lambda message: message.SerializeToString(),
@@ -88,7 +103,7 @@ def add_to_server(servicer: Any, server: grpc.Server) -> None:
 class ShelfStub:
     def __init__(self, channel: grpc.Channel) -> None:
         for method in DESCRIPTOR.methods:
-            call: Any = channel.unary_unary(
+            call: Any = (channel.unary_stream if method.server_streaming else channel.unary_unary)(
                 f"/{SERVICE}/{method.name}",
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=_message(method.output_type.name).FromString,

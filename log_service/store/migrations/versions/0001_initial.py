@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("log_set", sa.Text, nullable=False),
         sa.Column("display_name", sa.Text, nullable=False),
         sa.Column("retention_days", sa.Integer, nullable=False),
+        sa.Column("gone_before_micros", sa.BigInteger, nullable=False),
         sa.Column("topic_count", sa.Integer, nullable=False),
         sa.Column("create_micros", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_log_sets"),
@@ -61,6 +62,7 @@ def _log_topics() -> None:
         sa.ForeignKeyConstraint(["log_set_key"], ["log_sets.key"], name="fk_log_topics_log_set_key"),
         sa.UniqueConstraint("log_set_key", "log_topic", name="uq_log_topics_name"),
         sa.UniqueConstraint("log_set_key", "display_name", name="uq_log_topics_display_name"),
+        sqlite_autoincrement=True,
     )
 
 
