@@ -1,5 +1,6 @@
 """Between the contract's messages and the domain's values. Requests have been validated."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from autoimage.compute.v1 import compute_pb2 as compute
@@ -9,6 +10,7 @@ from autoimage.compute.v1 import snapshot_service_pb2 as snapshot_service
 from autoimage.type.v1 import disks_pb2, reason_pb2
 from compute_sim.domain.images import (
     Image,
+    ImageChange,
     ImageFilter,
     ImageState,
     NewImage,
@@ -22,7 +24,7 @@ from compute_sim.domain.quotas import Quota, QuotaKey, QuotaKind
 from compute_sim.domain.requests import ImageRequestReference
 from servicekit.errors import NotFound
 from servicekit.names import ACCOUNT_REGION, DISK, IMAGE, INSTANCE, QUOTA, SNAPSHOT, Pattern
-from servicekit.timestamps import from_proto, to_proto
+from servicekit.timestamps import from_proto, to_proto, to_proto_or_none
 
 _INSTANCE_STATES = {
     compute.Instance.STATE_RUNNING: InstanceState.RUNNING,
@@ -72,14 +74,19 @@ def quota_key(name: str) -> QuotaKey:
 
 def new_instance(request: instance_service.CreateInstanceRequest) -> NewInstance:
     asked = request.instance
-    disks = (Disk(disk.device_name, _DISK_KINDS[disk.kind], disk.size_gib) for disk in asked.disks)
+    disks = (new_disk(disk) for disk in asked.disks)
     return NewInstance(
         place=place(request.parent),
         instance_id=request.instance_id,
         display_name=asked.display_name,
         state=_INSTANCE_STATES.get(asked.state, InstanceState.RUNNING),
         disks=tuple(sorted(disks, key=lambda disk: disk.device_name)),
+        source_image=key(IMAGE, request.source_image) if request.source_image else None,
     )
+
+
+def new_disk(disk: compute.InstanceDisk) -> Disk:
+    return Disk(disk.device_name, _DISK_KINDS[disk.kind], disk.size_gib)
 
 
 def instance_filter(filter: instance_service.InstanceFilter) -> InstanceFilter:
@@ -101,7 +108,24 @@ def new_image(request: image_service.CreateImageRequest) -> NewImage:
         devices=frozenset(request.devices),
         request_id=request.request_id.lower(),
         not_after=from_proto(request.not_after) if request.HasField("not_after") else None,
+        deletion_protected=request.image.deletion_protected,
+        expire_time=_expire_time(request.image),
     )
+
+
+def image_change(image: compute.Image, fields: Collection[str]) -> ImageChange:
+    """A change of these fields to what they are in the message."""
+    return ImageChange(
+        display_name=image.display_name if "display_name" in fields else None,
+        labels=dict(image.labels) if "labels" in fields else None,
+        deletion_protected=image.deletion_protected if "deletion_protected" in fields else None,
+        changes_expire_time="expire_time" in fields,
+        expire_time=_expire_time(image),
+    )
+
+
+def _expire_time(image: compute.Image) -> datetime | None:
+    return from_proto(image.expire_time) if image.HasField("expire_time") else None
 
 
 def image_filter(filter: image_service.ImageFilter) -> ImageFilter:
@@ -128,15 +152,14 @@ def snapshot_filter(filter: snapshot_service.SnapshotFilter) -> SnapshotFilter:
 
 
 def instance(instance: Instance) -> compute.Instance:
-    account, region, instance_id = instance.key
-    building = instance.building_image_id
     return compute.Instance(
-        name=INSTANCE.format(account=account, region=region, instance=instance_id),
+        name=instance.name,
         display_name=instance.display_name,
         state=_INSTANCE_STATES_BACK[instance.state],
         disks=[_instance_disk(instance.key, disk) for disk in instance.disks],
         create_time=to_proto(instance.create_time),
-        building_image=IMAGE.format(account=account, region=region, image=building) if building else "",
+        building_image=_name_or_empty(IMAGE, instance.key, instance.building_image_id),
+        source_image=_name_or_empty(IMAGE, instance.key, instance.source_image_id),
     )
 
 
@@ -145,16 +168,22 @@ def _instance_disk(key: Key, disk: Disk) -> compute.InstanceDisk:
         device_name=disk.device_name,
         kind=_DISK_KINDS_BACK[disk.kind],
         size_gib=disk.size_gib,
-        disk=DISK.format(account=key.account, region=key.region, disk=disk.disk_id) if disk.disk_id else "",
+        disk=_name_or_empty(DISK, key, disk.disk_id),
+        source_snapshot=_name_or_empty(SNAPSHOT, key, disk.source_snapshot_id),
     )
+
+
+def _name_or_empty(pattern: Pattern, beside: Key, id: str | None) -> str:
+    """The name of the resource with this id in the place of the other; empty if there is none."""
+    return pattern.format(account=beside.account, region=beside.region, **{pattern.variables[-1]: id}) if id else ""
 
 
 def image(image: Image, now: datetime) -> compute.Image:
     """As the image is seen at this product time: nothing tells beforehand when its build will end, or how."""
-    account, region, image_id = image.key
+    account, region, _ = image.key
     is_finished = image.state is not ImageState.CREATING
     return compute.Image(
-        name=IMAGE.format(account=account, region=region, image=image_id),
+        name=image.name,
         display_name=image.display_name,
         source_instance=INSTANCE.format(account=account, region=region, instance=image.instance_id),
         labels=image.labels,
@@ -170,18 +199,17 @@ def image(image: Image, now: datetime) -> compute.Image:
         create_time=to_proto(image.create_time),
         finish_time=to_proto(image.finish_time) if is_finished else None,
         etag=image.etag,
+        deletion_protected=image.deletion_protected,
+        expire_time=to_proto_or_none(image.expire_time),
     )
 
 
 def _image_disks(image: Image) -> list[compute.ImageDisk]:
-    account, region, _ = image.key
     return [
         compute.ImageDisk(
             device_name=disk.device_name,
             size_gib=disk.size_gib,
-            snapshot=SNAPSHOT.format(account=account, region=region, snapshot=disk.snapshot_id)
-            if disk.snapshot_id
-            else "",
+            snapshot=_name_or_empty(SNAPSHOT, image.key, disk.snapshot_id),
         )
         for disk in image.disks
     ]

@@ -10,7 +10,8 @@ from autoimage.compute.v1 import image_service_pb2 as image_service
 from autoimage.compute.v1 import instance_service_pb2 as instance_service
 from autoimage.compute.v1 import quota_service_pb2 as quota_service
 from autoimage.compute.v1 import snapshot_service_pb2 as snapshot_service
-from compute_sim.domain.instances import SYSTEM_DEVICE
+from compute_sim.domain.instances import MAX_CLOUD_DISKS, MAX_DISKS, SYSTEM_DEVICE
+from servicekit import masks
 from servicekit import validation as v
 from servicekit.names import ACCOUNT_REGION, IMAGE, INSTANCE, QUOTA, SNAPSHOT
 from servicekit.validation import Violations
@@ -18,10 +19,11 @@ from servicekit.validation import Violations
 ANY_PLACE = "accounts/-/regions/-"
 """The parent of a batch whose items are of any places."""
 
+IMAGE_FIELDS = frozenset({"display_name", "labels", "deletion_protected", "expire_time"})
+"""What can be changed of an image."""
+
 _MAX_BATCH = 500
 _MAX_FILTER_IDS = 100
-_MAX_CLOUD_DISKS = 8
-_MAX_DISKS = 25
 _MAX_LABELS = 64
 _MAX_LIMIT = 1_000_000
 _DEVICE_NAME = re.compile(r"vd[a-z]")
@@ -37,7 +39,8 @@ def create_instance(request: instance_service.CreateInstanceRequest) -> Violatio
         v.name("parent", request.parent, ACCOUNT_REGION)
         + v.resource_id("instance_id", request.instance_id)
         + v.request_id("request_id", request.request_id)
-        + (_instance(request.instance) if request.HasField("instance") else [])
+        + v.name("source_image", request.source_image, IMAGE, parent=request.parent)
+        + (_instance(request.instance, from_image=bool(request.source_image)) if request.HasField("instance") else [])
     )
 
 
@@ -67,14 +70,36 @@ def delete_instance(request: instance_service.DeleteInstanceRequest) -> Violatio
     return v.name("name", request.name, INSTANCE)
 
 
-def _instance(instance: compute.Instance) -> Violations:
+def start_instance(request: instance_service.StartInstanceRequest) -> Violations:
+    return v.name("name", request.name, INSTANCE)
+
+
+def stop_instance(request: instance_service.StopInstanceRequest) -> Violations:
+    return v.name("name", request.name, INSTANCE)
+
+
+def attach_disk(request: instance_service.AttachDiskRequest) -> Violations:
+    return (
+        v.name("name", request.name, INSTANCE)
+        + _device_name("disk.device_name", request.disk.device_name)
+        + _size("disk.size_gib", request.disk)
+    )
+
+
+def detach_disk(request: instance_service.DetachDiskRequest) -> Violations:
+    return v.name("name", request.name, INSTANCE) + _device_name("device_name", request.device_name)
+
+
+def _instance(instance: compute.Instance, *, from_image: bool) -> Violations:
     names = [disk.device_name for disk in instance.disks]
-    found = v.count("instance.disks", instance.disks, _MAX_DISKS) + v.distinct("instance.disks", names)
+    found = v.count("instance.disks", instance.disks, MAX_DISKS) + v.distinct("instance.disks", names)
     if instance.display_name and not _INSTANCE_DISPLAY_NAME.fullmatch(instance.display_name):
         found += v.fail("instance.display_name", "must be 1 to 32 Han characters, A-Z, a-z, 0-9, `_`, `-` or `.`")
-    if sum(disk.kind == compute.InstanceDisk.KIND_CLOUD for disk in instance.disks) > _MAX_CLOUD_DISKS:
-        found += v.fail("instance.disks", f"must have at most {_MAX_CLOUD_DISKS} cloud disks")
-    if SYSTEM_DEVICE not in names and instance.state != compute.Instance.STATE_STOPPED:
+    if sum(disk.kind == compute.InstanceDisk.KIND_CLOUD for disk in instance.disks) > MAX_CLOUD_DISKS:
+        found += v.fail("instance.disks", f"must have at most {MAX_CLOUD_DISKS} cloud disks")
+    if from_image and instance.disks:
+        found += v.fail("instance.disks", "must be empty: the instance gets those of its source_image")
+    elif not from_image and SYSTEM_DEVICE not in names and instance.state != compute.Instance.STATE_STOPPED:
         found += v.fail("instance.disks", f"must have a system disk {SYSTEM_DEVICE}, unless the instance is stopped")
     for index, disk in enumerate(instance.disks):
         found += _device_name(f"instance.disks[{index}].device_name", disk.device_name)
@@ -107,6 +132,8 @@ def create_image(request: image_service.CreateImageRequest) -> Violations:
         + v.name("image.source_instance", request.image.source_instance, INSTANCE, parent=request.parent)
         + v.length("image.display_name", request.image.display_name, 1, 128)
         + _labels("image.labels", request.image.labels)
+        + _expire_time("image.expire_time", request.image)
+        + (v.fail("image.etag", "is set by the server; leave it out") if request.image.etag else [])
         + v.distinct("devices", request.devices)
         + v.request_id("request_id", request.request_id)
     )
@@ -138,6 +165,24 @@ def list_images(request: image_service.ListImagesRequest) -> Violations:
     )
 
 
+def update_image(request: image_service.UpdateImageRequest) -> Violations:
+    """Of what is not changed, nothing but the etag is looked at; without a mask, what is set is to be changed."""
+    image, mask = request.image, request.update_mask
+    fields = masks.chosen(image, mask, IMAGE_FIELDS)
+    found = masks.violations(mask, IMAGE_FIELDS) + v.name("image.name", image.name, IMAGE)
+    if request.HasField("image") and not image.name:
+        found += _missing("image.name")
+    if image.source_instance and not mask.paths:
+        found += v.fail("image.source_instance", "can't be changed")
+    if "display_name" in fields:
+        found += v.length("image.display_name", image.display_name, 1, 128)
+    if "labels" in fields:
+        found += _labels("image.labels", image.labels)
+    if "expire_time" in fields:
+        found += _expire_time("image.expire_time", image)
+    return found + v.length("image.etag", image.etag, 1, 64)
+
+
 def delete_image(request: image_service.DeleteImageRequest) -> Violations:
     return v.name("name", request.name, IMAGE) + v.length("etag", request.etag, 1, 64)
 
@@ -148,6 +193,11 @@ def resolve_image_requests(request: image_service.ResolveImageRequestsRequest) -
         found += v.name(f"requests[{index}].source_instance", reference.source_instance, INSTANCE)
         found += v.request_id(f"requests[{index}].request_id", reference.request_id)
     return found
+
+
+def _expire_time(field: str, image: compute.Image) -> Violations:
+    """`@rpc` has looked at whether it is a time at all."""
+    return v.fail(field, "must not be before 1970") if image.expire_time.seconds < 0 else []
 
 
 def _labels(field: str, labels: Mapping[str, str]) -> Violations:
@@ -175,6 +225,10 @@ def list_snapshots(request: snapshot_service.ListSnapshotsRequest) -> Violations
     )
 
 
+def delete_snapshot(request: snapshot_service.DeleteSnapshotRequest) -> Violations:
+    return v.name("name", request.name, SNAPSHOT)
+
+
 # Quotas
 
 
@@ -191,9 +245,7 @@ def update_quota(request: quota_service.UpdateQuotaRequest) -> Violations:
     found += v.name("quota.name", request.quota.name, QUOTA)
     if request.HasField("quota") and not request.quota.name:
         found += _missing("quota.name")
-    if any(path != "limit" for path in request.update_mask.paths):
-        found += v.fail("update_mask", "must be `limit`, which is all that can be changed")
-    return found
+    return found + masks.violations(request.update_mask, {"limit"})
 
 
 # What several have in common

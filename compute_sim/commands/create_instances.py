@@ -1,20 +1,21 @@
-"""Create instances with their disks."""
+"""Create instances with their disks, or from images."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from compute_sim.commands.transactions import Writing, write
 from compute_sim.dependencies import Dependencies
+from compute_sim.domain.images import Image
 from compute_sim.domain.instances import Disk, DiskKind, Instance, NewInstance, quota_of
 from compute_sim.domain.keys import Key
 from compute_sim.domain.quotas import Budget
-from compute_sim.store import instance_requests, instances, quotas
+from compute_sim.store import images, instance_requests, instances, quotas
 from compute_sim.store.instance_requests import Answer, AnswerKey
 from servicekit.errors import AlreadyExists, NotFound, RequestIdReused, ServiceError
 from servicekit.idempotency import Idempotency
 from servicekit.ids import Ids
-from servicekit.names import INSTANCE
+from servicekit.names import IMAGE, INSTANCE
 
 _DISPLAY_NAME_LENGTH = 32
 Request = tuple[NewInstance, Idempotency]
@@ -34,6 +35,7 @@ def _create(deps: Dependencies, transaction: Writing, asked: Sequence[Request]) 
         now=now,
         taken=instances.existing(connection, chosen),
         answered=instance_requests.get(connection, [repeatable for _, repeatable in asked], now),
+        sources=images.get(connection, {new.source_image for new, _ in asked if new.source_image is not None}),
         budget=Budget(transaction.quotas),
     )
     outcomes = [_attempt(creation, new, repeatable) for new, repeatable in asked]
@@ -68,6 +70,7 @@ class _Creation:
     now: datetime
     taken: Collection[Key]
     answered: dict[AnswerKey, Answer]
+    sources: Mapping[Key, Image]
     budget: Budget
     created: dict[Key, Instance] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
@@ -82,19 +85,27 @@ class _Creation:
         key = new.place.key(new.instance_id or self.ids.new("i"))
         if key in self.taken or key in self.created:
             raise AlreadyExists("instance", _name(key))
-        self.budget.take(new.place, quota_of(new.disks))
+        disks = new.disks if new.source_image is None else self._disks_of(new.source_image)
+        self.budget.take(new.place, quota_of(disks))
         self.created[key] = Instance(
             key=key,
             display_name=new.display_name or key.id[:_DISPLAY_NAME_LENGTH],
             state=new.state,
-            disks=tuple(self._with_id(disk) for disk in new.disks),
+            disks=tuple(self._with_id(disk) for disk in disks),
             create_time=self.now,
+            source_image_id=new.source_image.id if new.source_image is not None else None,
         )
         if asked.request_id:
             answer = Answer(asked, key.id)
             self.answered[instance_requests.key_of(asked)] = answer
             self.answers.append(answer)
         return key
+
+    def _disks_of(self, source: Key) -> tuple[Disk, ...]:
+        image = self.sources.get(source)
+        if image is None:
+            raise NotFound("image", IMAGE.format(account=source.account, region=source.region, image=source.id))
+        return image.disks_to_make()
 
     def _with_id(self, disk: Disk) -> Disk:
         return replace(disk, disk_id=self.ids.new("vol")) if disk.kind is DiskKind.CLOUD else disk

@@ -2,12 +2,11 @@
 
 from compute_sim.commands.transactions import Writing, write
 from compute_sim.dependencies import Dependencies
-from compute_sim.domain.errors import InstanceBusy
 from compute_sim.domain.instances import quota_of
 from compute_sim.domain.keys import Key
 from compute_sim.store import instances, quotas
 from servicekit.errors import NotFound
-from servicekit.names import IMAGE, INSTANCE
+from servicekit.names import INSTANCE
 
 
 def delete_instance(deps: Dependencies, key: Key) -> None:
@@ -17,12 +16,9 @@ def delete_instance(deps: Dependencies, key: Key) -> None:
 
 def _delete(transaction: Writing, key: Key) -> None:
     connection = transaction.connection
-    name = INSTANCE.format(account=key.account, region=key.region, instance=key.id)
     instance = instances.get(connection, [key]).get(key)
     if instance is None:
-        raise NotFound("instance", name)
-    if instance.building_image_id is not None:
-        image = IMAGE.format(account=key.account, region=key.region, image=instance.building_image_id)
-        raise InstanceBusy(name, image)
+        raise NotFound("instance", INSTANCE.format(account=key.account, region=key.region, instance=key.id))
+    instance.check_idle()
     instances.delete(connection, key)
     quotas.give_back(connection, {(key.place, kind): amount for kind, amount in quota_of(instance.disks).items()})

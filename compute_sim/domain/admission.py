@@ -56,6 +56,8 @@ class Admission:
             finish_time=course.finish_time,
             fails=course.fails,
             revision=1,
+            deletion_protected=new.deletion_protected,
+            expire_time=new.expire_time,
         )
         self._accept(image, instance.key)
         return image.key

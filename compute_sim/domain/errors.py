@@ -76,6 +76,53 @@ class ImageDeleted(FailedPrecondition):
         )
 
 
+class ImageProtected(FailedPrecondition):
+    """A protected image is not deleted."""
+
+    def __init__(self, image: str) -> None:
+        super().__init__(
+            "IMAGE_PROTECTED", f"{image} is protected; set deletion_protected to false to delete it", subject=image
+        )
+
+
+class ImageNotAvailable(FailedPrecondition):
+    """Instances are made from complete images only (C6)."""
+
+    def __init__(self, image: str, state: str) -> None:
+        super().__init__(
+            "IMAGE_NOT_AVAILABLE",
+            f"{image} is not available, its state is {state}",
+            subject=image,
+            metadata={"state": state},
+        )
+
+
+class SnapshotInUse(FailedPrecondition):
+    """A snapshot goes with the image that it is part of."""
+
+    def __init__(self, snapshot: str, image: str) -> None:
+        super().__init__(
+            "SNAPSHOT_IN_USE",
+            f"{snapshot} is part of {image}; delete the image",
+            subject=snapshot,
+            metadata={"image": image},
+        )
+
+
+class InstanceRunning(FailedPrecondition):
+    """The system disk of an instance is changed while it is stopped."""
+
+    def __init__(self, instance: str) -> None:
+        super().__init__("INSTANCE_RUNNING", f"{instance} is running; stop it first", subject=instance)
+
+
+class DiskConflict(FailedPrecondition):
+    """The instance has a disk of that name, or as many as it may have."""
+
+    def __init__(self, instance: str, why: str) -> None:
+        super().__init__("DISK_CONFLICT", f"{instance} {why}", subject=instance)
+
+
 _QUOTA_REASONS = {
     "images": "IMAGE_QUOTA_EXCEEDED",
     "snapshots": "SNAPSHOT_QUOTA_EXCEEDED",

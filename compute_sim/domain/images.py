@@ -1,13 +1,16 @@
 """Images: what one holds, and how far it is."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from compute_sim.domain.errors import ImageNotAvailable, ImageProtected
 from compute_sim.domain.instances import SYSTEM_DEVICE, Disk, DiskKind
 from compute_sim.domain.keys import Key, Place
 from compute_sim.domain.quotas import QuotaKind
+from servicekit.errors import StaleEtag
+from servicekit.names import IMAGE
 
 
 class ImageState(StrEnum):
@@ -55,6 +58,12 @@ class Image:
     finish_time: datetime
     fails: bool
     revision: int
+    deletion_protected: bool = False
+    expire_time: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        return IMAGE.format(account=self.key.account, region=self.key.region, image=self.key.id)
 
     @property
     def etag(self) -> str:
@@ -67,6 +76,25 @@ class Image:
         whole = self.finish_time - self.create_time
         share = 100 * (now - self.create_time) // whole if whole else 0
         return min(max(share, 0), 99)
+
+    def check_deletable(self, etag: str) -> None:
+        """Raises why a client may not delete the image that it knows by this etag (empty: by any)."""
+        self.check_etag(etag)
+        if self.deletion_protected:
+            raise ImageProtected(self.name)
+
+    def check_etag(self, etag: str) -> None:
+        if etag and etag != self.etag:
+            raise StaleEtag("image", self.name)
+
+    def disks_to_make(self) -> tuple[Disk, ...]:
+        """The disks of an instance that is made from the image (C6). Raises ImageNotAvailable."""
+        if self.state is not ImageState.AVAILABLE:
+            raise ImageNotAvailable(self.name, self.state)
+        return tuple(
+            Disk(disk.device_name, DiskKind.CLOUD, disk.size_gib, source_snapshot_id=disk.snapshot_id)
+            for disk in self.disks
+        )
 
     def quota(self) -> Mapping[QuotaKind, int]:
         """What the image holds of each quota: nothing once it failed."""
@@ -99,6 +127,34 @@ class NewImage:
     devices: frozenset[str] = frozenset()
     request_id: str = ""
     not_after: datetime | None = None
+    deletion_protected: bool = False
+    expire_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChange:
+    """What a client changes of an image. None stays as it is; but `changes_expire_time` tells of the expire time.
+
+    An empty display name means the image's id.
+    """
+
+    display_name: str | None = None
+    labels: Mapping[str, str] | None = None
+    deletion_protected: bool | None = None
+    changes_expire_time: bool = False
+    expire_time: datetime | None = None
+
+    def applied(self, image: Image) -> Image:
+        """The image with the change; of the next revision, unless it is as it was."""
+        name, labels, protected = self.display_name, self.labels, self.deletion_protected
+        changed = replace(
+            image,
+            display_name=image.display_name if name is None else name or image.key.id,
+            labels=image.labels if labels is None else labels,
+            deletion_protected=image.deletion_protected if protected is None else protected,
+            expire_time=self.expire_time if self.changes_expire_time else image.expire_time,
+        )
+        return image if changed == image else replace(changed, revision=image.revision + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,12 @@ from compute_sim.commands.create_images import create_images
 from compute_sim.commands.delete_image import delete_image
 from compute_sim.commands.read import get_images, list_images
 from compute_sim.commands.resolve_image_requests import resolve_image_requests
+from compute_sim.commands.update_image import update_image
 from compute_sim.dependencies import Dependencies
 from compute_sim.domain.images import Image
 from compute_sim.servicers.batches import Batch, only
 from compute_sim.servicers.lists import page_of
+from servicekit import masks
 from servicekit.errors import NotFound, ServiceError
 from servicekit.names import IMAGE
 from servicekit.rpc import rpc
@@ -60,6 +62,13 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
             request, lambda page: list_images(self._deps, place, filter, page), lambda image: image.key.id
         )
         return pb.ListImagesResponse(images=self._messages(images), next_page_token=token)
+
+    @rpc(validation.update_image)
+    def UpdateImage(self, request: pb.UpdateImageRequest, context: grpc.ServicerContext) -> ImageMessage:
+        fields = masks.chosen(request.image, request.update_mask, validation.IMAGE_FIELDS)
+        change = convert.image_change(request.image, fields)
+        image = update_image(self._deps, convert.key(IMAGE, request.image.name), change, request.image.etag)
+        return convert.image(image, self._deps.clocks.product.now())
 
     @rpc(validation.delete_image)
     def DeleteImage(self, request: pb.DeleteImageRequest, context: grpc.ServicerContext) -> Empty:

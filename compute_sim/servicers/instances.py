@@ -9,6 +9,7 @@ from autoimage.compute.v1 import instance_service_pb2 as pb
 from autoimage.compute.v1 import instance_service_pb2_grpc
 from autoimage.compute.v1.compute_pb2 import Instance as InstanceMessage
 from compute_sim import convert, validation
+from compute_sim.commands.change_instance import attach_disk, detach_disk, start_instance, stop_instance
 from compute_sim.commands.create_instances import create_instances
 from compute_sim.commands.delete_instance import delete_instance
 from compute_sim.commands.read import get_instances, list_instances
@@ -67,6 +68,24 @@ class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
     def DeleteInstance(self, request: pb.DeleteInstanceRequest, context: grpc.ServicerContext) -> Empty:
         delete_instance(self._deps, convert.key(INSTANCE, request.name))
         return Empty()
+
+    @rpc(validation.start_instance)
+    def StartInstance(self, request: pb.StartInstanceRequest, context: grpc.ServicerContext) -> InstanceMessage:
+        return convert.instance(start_instance(self._deps, convert.key(INSTANCE, request.name)))
+
+    @rpc(validation.stop_instance)
+    def StopInstance(self, request: pb.StopInstanceRequest, context: grpc.ServicerContext) -> InstanceMessage:
+        return convert.instance(stop_instance(self._deps, convert.key(INSTANCE, request.name)))
+
+    @rpc(validation.attach_disk)
+    def AttachDisk(self, request: pb.AttachDiskRequest, context: grpc.ServicerContext) -> InstanceMessage:
+        key, disk = convert.key(INSTANCE, request.name), convert.new_disk(request.disk)
+        return convert.instance(attach_disk(self._deps, key, disk))
+
+    @rpc(validation.detach_disk)
+    def DetachDisk(self, request: pb.DetachDiskRequest, context: grpc.ServicerContext) -> InstanceMessage:
+        key = convert.key(INSTANCE, request.name)
+        return convert.instance(detach_disk(self._deps, key, request.device_name))
 
     def _create(self, requests: Sequence[pb.CreateInstanceRequest]) -> list[Instance | ServiceError]:
         return create_instances(

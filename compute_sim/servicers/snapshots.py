@@ -1,11 +1,13 @@
 """SnapshotService."""
 
 import grpc
+from google.protobuf.empty_pb2 import Empty
 
 from autoimage.compute.v1 import snapshot_service_pb2 as pb
 from autoimage.compute.v1 import snapshot_service_pb2_grpc
 from autoimage.compute.v1.compute_pb2 import Snapshot as SnapshotMessage
 from compute_sim import convert, validation
+from compute_sim.commands.delete_snapshot import delete_snapshot
 from compute_sim.commands.read import get_snapshot, list_snapshots
 from compute_sim.dependencies import Dependencies
 from compute_sim.servicers.lists import page_of
@@ -21,6 +23,10 @@ class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
     @rpc(validation.get_snapshot)
     def GetSnapshot(self, request: pb.GetSnapshotRequest, context: grpc.ServicerContext) -> SnapshotMessage:
         return convert.snapshot(get_snapshot(self._deps, convert.key(SNAPSHOT, request.name)))
+
+    @rpc(validation.delete_snapshot)
+    def DeleteSnapshot(self, request: pb.DeleteSnapshotRequest, context: grpc.ServicerContext) -> Empty:
+        delete_snapshot(self._deps, convert.key(SNAPSHOT, request.name))
 
     @rpc(validation.list_snapshots)
     def ListSnapshots(

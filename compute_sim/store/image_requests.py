@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from compute_sim.domain.keys import Key
 from compute_sim.domain.requests import ImageRequest, RequestFate
-from compute_sim.store.keys import columns, is_among, is_key, key_of
+from compute_sim.store.keys import columns, is_among, key_of
 from compute_sim.store.schema import image_requests
 from servicekit.timestamps import to_micros
 
@@ -40,14 +40,15 @@ def insert(connection: sa.Connection, new: Sequence[ImageRequest], now: datetime
             "instance_id": request.instance_id,
             "fate": request.fate,
             "image_id": request.image_id,
-            "create_micros": to_micros(now),
+            "since_micros": to_micros(now),
         }
         for request in new
     ]
     connection.execute(sa.insert(image_requests), rows)
 
 
-def mark_deleted(connection: sa.Connection, image: Key) -> None:
-    """The image's request id will never build another one."""
-    is_its = is_key(image_requests, "image_id", image)
-    connection.execute(sa.update(image_requests).where(is_its).values(fate=RequestFate.DELETED))
+def mark_deleted(connection: sa.Connection, images: Collection[Key], now: datetime) -> None:
+    """The images' request ids will never build another one."""
+    are_theirs = is_among(image_requests, "image_id", images)
+    values = {"fate": RequestFate.DELETED, "since_micros": to_micros(now)}
+    connection.execute(sa.update(image_requests).where(are_theirs).values(values))

@@ -11,7 +11,7 @@ from compute_sim.domain.keys import Key, Place
 from compute_sim.store.keys import columns, is_among, is_in, is_key, key_of
 from compute_sim.store.schema import image_disks, images
 from servicekit.paging import Page
-from servicekit.timestamps import from_micros, to_micros
+from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 
 _COLUMNS = (
     images.c.account,
@@ -27,6 +27,8 @@ _COLUMNS = (
     images.c.finish_micros,
     images.c.fails,
     images.c.revision,
+    images.c.deletion_protected,
+    images.c.expire_micros,
 )
 
 
@@ -67,10 +69,22 @@ def insert(connection: sa.Connection, new: Sequence[Image]) -> None:
     connection.execute(sa.insert(image_disks), [_disk_row(image.key, disk) for image in new for disk in image.disks])
 
 
-def delete(connection: sa.Connection, key: Key) -> None:
-    """Deletes the image with its snapshots."""
+def update(connection: sa.Connection, image: Image) -> None:
+    """Stores what a client can change of the image, and its revision."""
+    values = {
+        "display_name": image.display_name,
+        "labels": dict(image.labels),
+        "deletion_protected": image.deletion_protected,
+        "expire_micros": to_micros_or_none(image.expire_time),
+        "revision": image.revision,
+    }
+    connection.execute(sa.update(images).where(is_key(images, "image_id", image.key)).values(values))
+
+
+def delete(connection: sa.Connection, keys: Collection[Key]) -> None:
+    """Deletes images with their snapshots."""
     for table in (image_disks, images):
-        connection.execute(sa.delete(table).where(is_key(table, "image_id", key)))
+        connection.execute(sa.delete(table).where(is_among(table, "image_id", keys)))
 
 
 def _load(connection: sa.Connection, select: sa.Select[Any]) -> list[Image]:
@@ -93,6 +107,8 @@ def _load(connection: sa.Connection, select: sa.Select[Any]) -> list[Image]:
             finish_time=from_micros(row.finish_micros),
             fails=row.fails,
             revision=row.revision,
+            deletion_protected=row.deletion_protected,
+            expire_time=from_micros_or_none(row.expire_micros),
         )
         for key, row in zip(keys, rows, strict=True)
     ]
@@ -130,6 +146,8 @@ def _row(image: Image) -> dict[str, Any]:
         "finish_micros": to_micros(image.finish_time),
         "fails": image.fails,
         "revision": image.revision,
+        "deletion_protected": image.deletion_protected,
+        "expire_micros": to_micros_or_none(image.expire_time),
     }
 
 

@@ -21,6 +21,7 @@ _COLUMNS = (
     instances.c.display_name,
     instances.c.state,
     instances.c.create_micros,
+    instances.c.source_image_id,
 )
 
 
@@ -67,6 +68,19 @@ def insert(connection: sa.Connection, new: Sequence[Instance]) -> None:
         connection.execute(sa.insert(instance_disks), disks)
 
 
+def set_state(connection: sa.Connection, key: Key, state: InstanceState) -> None:
+    connection.execute(sa.update(instances).where(is_key(instances, "instance_id", key)).values(state=state))
+
+
+def attach(connection: sa.Connection, key: Key, disk: Disk) -> None:
+    connection.execute(sa.insert(instance_disks), [_disk_row(key, disk)])
+
+
+def detach(connection: sa.Connection, key: Key, device_name: str) -> None:
+    is_its = is_key(instance_disks, "instance_id", key)
+    connection.execute(sa.delete(instance_disks).where(is_its, instance_disks.c.device_name == device_name))
+
+
 def delete(connection: sa.Connection, key: Key) -> None:
     for table in (instance_disks, instances):
         connection.execute(sa.delete(table).where(is_key(table, "instance_id", key)))
@@ -93,6 +107,7 @@ def _load(connection: sa.Connection, select: sa.Select[Any]) -> list[Instance]:
             disks=tuple(disks[key]),
             create_time=from_micros(row.create_micros),
             building_image_id=building.get(key),
+            source_image_id=row.source_image_id,
         )
         for key, row in zip(keys, rows, strict=True)
     ]
@@ -107,11 +122,13 @@ def _disks(connection: sa.Connection, keys: Iterable[Key]) -> defaultdict[Key, l
         instance_disks.c.kind,
         instance_disks.c.size_gib,
         instance_disks.c.disk_id,
+        instance_disks.c.source_snapshot_id,
     )
     select = select.where(is_among(instance_disks, "instance_id", keys)).order_by(instance_disks.c.device_name)
     found: defaultdict[Key, list[Disk]] = defaultdict(list)
     for row in connection.execute(select):
-        found[key_of(row, "instance_id")].append(Disk(row.device_name, DiskKind(row.kind), row.size_gib, row.disk_id))
+        disk = Disk(row.device_name, DiskKind(row.kind), row.size_gib, row.disk_id, row.source_snapshot_id)
+        found[key_of(row, "instance_id")].append(disk)
     return found
 
 
@@ -122,6 +139,7 @@ def _row(instance: Instance) -> dict[str, Any]:
         "folded_name": instance.display_name.casefold(),
         "state": instance.state,
         "create_micros": to_micros(instance.create_time),
+        "source_image_id": instance.source_image_id,
     }
 
 
@@ -132,4 +150,5 @@ def _disk_row(key: Key, disk: Disk) -> dict[str, Any]:
         "kind": disk.kind,
         "size_gib": disk.size_gib,
         "disk_id": disk.disk_id,
+        "source_snapshot_id": disk.source_snapshot_id,
     }

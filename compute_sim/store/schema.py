@@ -21,6 +21,7 @@ instances = sa.Table(
     sa.Column("folded_name", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("create_micros", Micros, nullable=False),
+    sa.Column("source_image_id", sa.Text),
     sa.PrimaryKeyConstraint("account", "region", "instance_id"),
 )
 
@@ -31,6 +32,7 @@ instance_disks = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("size_gib", sa.Integer, nullable=False),
     sa.Column("disk_id", sa.Text),
+    sa.Column("source_snapshot_id", sa.Text),
     sa.PrimaryKeyConstraint("account", "region", "instance_id", "device_name"),
     sa.UniqueConstraint("account", "region", "disk_id"),
     sa.ForeignKeyConstraint(
@@ -55,9 +57,12 @@ images = sa.Table(
     sa.Column("finish_micros", Micros, nullable=False),
     sa.Column("fails", sa.Boolean, nullable=False),
     sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("deletion_protected", sa.Boolean, nullable=False),
+    sa.Column("expire_micros", Micros),
     sa.PrimaryKeyConstraint("account", "region", "image_id"),
     sa.UniqueConstraint("account", "region", "instance_id", "building"),
     sa.Index("ix_images_due", "account", "region", "building", "finish_micros"),
+    sa.Index("ix_images_ended", "state", "finish_micros"),
 )
 
 # A snapshot is an image's disk with a snapshot id; a failed image keeps its disks and loses these ids.
@@ -79,9 +84,10 @@ image_requests = sa.Table(
     *_key_columns("request_id", "instance_id"),
     sa.Column("fate", sa.Text, nullable=False),
     sa.Column("image_id", sa.Text),
-    sa.Column("create_micros", Micros, nullable=False),
+    sa.Column("since_micros", Micros, nullable=False),
     sa.PrimaryKeyConstraint("account", "region", "request_id"),
     sa.Index("ix_image_requests_image", "account", "region", "image_id"),
+    sa.Index("ix_image_requests_fate", "fate", "since_micros"),
 )
 
 # Four rows for each place, made at first use. Who writes in a place locks them first, so writers of a place take turns.

@@ -5,15 +5,17 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import grpc
 import pytest
 
 from autoimage.compute.v1.compute_pb2 import Image
 from autoimage.compute.v1.image_service_pb2 import (
     BatchCreateImagesRequest,
 )
-from servicekit.errors import Code, QuotaViolation
+from servicekit.errors import Code, QuotaViolation, ServiceError
+from servicekit.status import from_rpc_error
 from tests.support import error_of
 from tests.support.compute_sim import (
     BUILD,
@@ -159,36 +161,60 @@ def test_each_region_has_its_own_quotas(compute: Compute) -> None:
 @pytest.mark.rule("Q1")
 def test_used_is_what_exists_after_16_writers_did_what_they_liked(tmp_path: Path) -> None:
     with running_compute(tmp_path, failure_probability=0.2) as compute:
+        compute.set_limit("disks", 20)
+        compute.set_limit("instances", 6)
         fill(compute, 6, disks=disks())
         for _ in range(4):
             outcomes = at_once([partial(do_anything, compute, random.Random(f"{_}/{n}")) for n in range(16)])
-            unexpected = {facts(outcome) for outcome in outcomes if outcome is not None} - EXPECTED
-            assert unexpected == set()
+            assert not [outcome for outcome in outcomes if isinstance(outcome, ServiceError)]
+            assert {refusal for refused in outcomes for refusal in cast("list[Any]", refused)} <= EXPECTED
+            used, limits = compute.used(), compute.limits()
+            assert all(used[quota] <= limits[quota] for quota in used)
             assert compute.used() == compute.exists()
             compute.time.product.advance(BUILD)
         assert compute.used() == compute.exists()
 
 
+ACTIONS = ("image", "image", "delete image", "delete instance", "instance", "attach", "attach", "detach", "copy")
 EXPECTED = {
     (Code.ALREADY_EXISTS, "RESOURCE_EXISTS"),
+    (Code.FAILED_PRECONDITION, "DISK_CONFLICT"),
+    (Code.FAILED_PRECONDITION, "IMAGE_NOT_AVAILABLE"),
     (Code.FAILED_PRECONDITION, "INSTANCE_BUSY"),
     (Code.NOT_FOUND, "INSTANCE_NOT_FOUND"),
     (Code.NOT_FOUND, "RESOURCE_NOT_FOUND"),
+    (Code.RESOURCE_EXHAUSTED, "DISK_QUOTA_EXCEEDED"),
     (Code.RESOURCE_EXHAUSTED, "IMAGE_QUOTA_EXCEEDED"),
+    (Code.RESOURCE_EXHAUSTED, "INSTANCE_QUOTA_EXCEEDED"),
     (Code.RESOURCE_EXHAUSTED, "SNAPSHOT_QUOTA_EXCEEDED"),
 }
 
 
-def do_anything(compute: Compute, draw: random.Random) -> None:
-    for _ in range(5):
-        target = name(draw.randrange(6))
-        images = compute.list_images()
-        action = draw.choice(["image", "image", "delete image", "delete instance", "instance"])
-        if action == "image":
-            compute.create_image(target)
-        elif action == "delete image" and images:
-            compute.delete_image(draw.choice(images).name)
-        elif action == "delete instance":
-            compute.delete_instance(target)
-        elif action == "instance":
-            compute.create_instance(target.rpartition("/")[2])
+def do_anything(compute: Compute, draw: random.Random) -> list[tuple[Code, str]]:
+    """Does eight things; what was refused of them."""
+    refused = []
+    for _ in range(8):
+        try:
+            do_something(compute, draw)
+        except grpc.RpcError as error:
+            refused.append(facts(from_rpc_error(error)))
+    return refused
+
+
+def do_something(compute: Compute, draw: random.Random) -> None:
+    target, device, images = name(draw.randrange(6)), draw.choice("befg"), compute.list_images()
+    action = draw.choice(ACTIONS)
+    if action == "image":
+        compute.create_image(target)
+    elif action == "delete image" and images:
+        compute.delete_image(draw.choice(images).name)
+    elif action == "delete instance":
+        compute.delete_instance(target)
+    elif action == "attach":
+        compute.attach(draw.choice((cloud, local))(f"vd{device}", 20), target)
+    elif action == "detach":
+        compute.detach(f"vd{device}", target)
+    elif action == "copy" and images:
+        compute.create_from(draw.choice(images).name, target.rpartition("/")[2])
+    elif action == "instance":
+        compute.create_instance(target.rpartition("/")[2])

@@ -1,6 +1,6 @@
 """A real compute service in this process, and what tests put into it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from autoimage.compute.v1.compute_pb2 import Image, Instance, InstanceDisk, Quota, Snapshot
@@ -21,18 +22,23 @@ from autoimage.compute.v1.image_service_pb2 import (
     ListImagesRequest,
     ResolvedImageRequest,
     ResolveImageRequestsRequest,
+    UpdateImageRequest,
 )
 from autoimage.compute.v1.image_service_pb2_grpc import ImageServiceStub
 from autoimage.compute.v1.instance_service_pb2 import (
+    AttachDiskRequest,
     CreateInstanceRequest,
     DeleteInstanceRequest,
+    DetachDiskRequest,
     GetInstanceRequest,
     ListInstancesRequest,
+    StartInstanceRequest,
+    StopInstanceRequest,
 )
 from autoimage.compute.v1.instance_service_pb2_grpc import InstanceServiceStub
 from autoimage.compute.v1.quota_service_pb2 import ListQuotasRequest, UpdateQuotaRequest
 from autoimage.compute.v1.quota_service_pb2_grpc import QuotaServiceStub
-from autoimage.compute.v1.snapshot_service_pb2 import ListSnapshotsRequest
+from autoimage.compute.v1.snapshot_service_pb2 import DeleteSnapshotRequest, ListSnapshotsRequest
 from autoimage.compute.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from compute_sim.dependencies import Dependencies
 from compute_sim.domain.builds import Simulation
@@ -52,6 +58,7 @@ BUILD = timedelta(seconds=14)
 """How long a build of `disks()` takes: 2 s, and 0.1 s for each of its 120 GiB."""
 MICROSECOND = timedelta(microseconds=1)
 T = TypeVar("T")
+_OF_IMAGE = ("display_name", "labels", "deletion_protected", "expire_time")
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,31 @@ class Compute:
 
     def get_image(self, name: str) -> Image:
         return self.images.GetImage(GetImageRequest(name=name))
+
+    def start(self, name: str = INSTANCE) -> Instance:
+        return self.instances.StartInstance(StartInstanceRequest(name=name))
+
+    def stop(self, name: str = INSTANCE) -> Instance:
+        return self.instances.StopInstance(StopInstanceRequest(name=name))
+
+    def attach(self, disk: InstanceDisk, name: str = INSTANCE) -> Instance:
+        return self.instances.AttachDisk(AttachDiskRequest(name=name, disk=disk))
+
+    def detach(self, device_name: str, name: str = INSTANCE) -> Instance:
+        return self.instances.DetachDisk(DetachDiskRequest(name=name, device_name=device_name))
+
+    def create_from(self, image: str, instance_id: str = "copy", **fields: Any) -> Instance:
+        """Fields are the request's; `state` and `display_name` the instance's own."""
+        own = {field: fields.pop(field) for field in ("state", "display_name") if field in fields}
+        request = {"parent": PLACE, "instance_id": instance_id, "instance": Instance(**own), "source_image": image}
+        return self.instances.CreateInstance(CreateInstanceRequest(**{**request, **fields}))
+
+    def update_image(self, name: str, mask: Sequence[str] = (), **fields: Any) -> Image:
+        image = Image(name=name, **fields)
+        return self.images.UpdateImage(UpdateImageRequest(image=image, update_mask=FieldMask(paths=mask)))
+
+    def delete_snapshot(self, name: str) -> None:
+        self.snapshots.DeleteSnapshot(DeleteSnapshotRequest(name=name))
 
     def delete_instance(self, name: str = INSTANCE) -> None:
         self.instances.DeleteInstance(DeleteInstanceRequest(name=name))
@@ -174,13 +206,13 @@ def instance(**fields: Any) -> Instance:
 
 
 def image_request(source: str = INSTANCE, **fields: Any) -> CreateImageRequest:
-    """A request for an image; `display_name` and `labels` are the image's own, all else is the request's."""
-    own = {name: fields.pop(name) for name in ("display_name", "labels") if name in fields}
+    """A request for an image; what a client says of an image is the image's own, all else is the request's."""
+    own = {name: fields.pop(name) for name in _OF_IMAGE if name in fields}
     parent = source.partition("/instances/")[0]
     return CreateImageRequest(**{"parent": parent, "image": Image(source_instance=source, **own), **fields})
 
 
-def at_once(calls: list[Callable[[], T]]) -> list[T | ServiceError]:
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T | ServiceError]:
     """Begins all calls at the same moment, each on its own thread. What each answered or was refused with, in order."""
     barrier = Barrier(len(calls))
 

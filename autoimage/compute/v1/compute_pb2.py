@@ -29,7 +29,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"autoimage/compute/v1/compute.proto\x12\x14\x61utoimage.compute.v1\x1a\x1d\x61utoimage/type/v1/disks.proto\x1a\x1e\x61utoimage/type/v1/reason.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x03\n\x08Instance\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x39\n\x05state\x18\x03 \x01(\x0e\x32$.autoimage.compute.v1.Instance.StateB\x04\xe2\x41\x01\x01\x12\x37\n\x05\x64isks\x18\x04 \x03(\x0b\x32\".autoimage.compute.v1.InstanceDiskB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\x0e\x62uilding_image\x18\x06 \x01(\tB\x1c\xe2\x41\x01\x03\xfa\x41\x15\n\x13\x61utoimage.dev/Image\"D\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x11\n\rSTATE_STOPPED\x10\x02:j\xea\x41g\n\x16\x61utoimage.dev/Instance\x12\x38\x61\x63\x63ounts/{account}/regions/{region}/instances/{instance}*\tinstances2\x08instance\"\xd0\x01\n\x0cInstanceDisk\x12\x19\n\x0b\x64\x65vice_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12;\n\x04kind\x18\x02 \x01(\x0e\x32\'.autoimage.compute.v1.InstanceDisk.KindB\x04\xe2\x41\x01\x02\x12\x16\n\x08size_gib\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x12\n\x04\x64isk\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\"<\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_CLOUD\x10\x01\x12\x0e\n\nKIND_LOCAL\x10\x02\"\xaf\x06\n\x05Image\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x38\n\x0fsource_instance\x18\x03 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12=\n\x06labels\x18\x04 \x03(\x0b\x32\'.autoimage.compute.v1.Image.LabelsEntryB\x04\xe2\x41\x01\x01\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32!.autoimage.compute.v1.Image.StateB\x04\xe2\x41\x01\x03\x12\x1e\n\x10progress_percent\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x34\n\x05\x64isks\x18\x07 \x03(\x0b\x32\x1f.autoimage.compute.v1.ImageDiskB\x04\xe2\x41\x01\x03\x12<\n\x0eleft_out_disks\x18\x08 \x03(\x0b\x32\x1e.autoimage.type.v1.LeftOutDiskB\x04\xe2\x41\x01\x03\x12/\n\x06reason\x18\t \x01(\x0e\x32\x19.autoimage.type.v1.ReasonB\x04\xe2\x41\x01\x03\x12\x18\n\nrequest_id\x18\n \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x66inish_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\r \x01(\tB\x04\xe2\x41\x01\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_CREATING\x10\x01\x12\x13\n\x0fSTATE_AVAILABLE\x10\x02\x12\x0f\n\x0bSTATE_ERROR\x10\x03:[\xea\x41X\n\x13\x61utoimage.dev/Image\x12\x32\x61\x63\x63ounts/{account}/regions/{region}/images/{image}*\x06images2\x05image\"q\n\tImageDisk\x12\x19\n\x0b\x64\x65vice_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08size_gib\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x31\n\x08snapshot\x18\x03 \x01(\tB\x1f\xe2\x41\x01\x03\xfa\x41\x18\n\x16\x61utoimage.dev/Snapshot\"\xc0\x03\n\x08Snapshot\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12+\n\x05image\x18\x02 \x01(\tB\x1c\xe2\x41\x01\x03\xfa\x41\x15\n\x13\x61utoimage.dev/Image\x12\x19\n\x0bsource_disk\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x65vice_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08size_gib\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x39\n\x05state\x18\x06 \x01(\x0e\x32$.autoimage.compute.v1.Snapshot.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"G\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_CREATING\x10\x01\x12\x13\n\x0fSTATE_AVAILABLE\x10\x02:j\xea\x41g\n\x16\x61utoimage.dev/Snapshot\x12\x38\x61\x63\x63ounts/{account}/regions/{region}/snapshots/{snapshot}*\tsnapshots2\x08snapshot\"\xa1\x01\n\x05Quota\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x13\n\x05limit\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04used\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03:[\xea\x41X\n\x13\x61utoimage.dev/Quota\x12\x32\x61\x63\x63ounts/{account}/regions/{region}/quotas/{quota}*\x06quotas2\x05quotaB*\n\x18\x64\x65v.autoimage.compute.v1B\x0c\x43omputeProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"autoimage/compute/v1/compute.proto\x12\x14\x61utoimage.compute.v1\x1a\x1d\x61utoimage/type/v1/disks.proto\x1a\x1e\x61utoimage/type/v1/reason.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x04\n\x08Instance\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x39\n\x05state\x18\x03 \x01(\x0e\x32$.autoimage.compute.v1.Instance.StateB\x04\xe2\x41\x01\x01\x12\x37\n\x05\x64isks\x18\x04 \x03(\x0b\x32\".autoimage.compute.v1.InstanceDiskB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\x0e\x62uilding_image\x18\x06 \x01(\tB\x1c\xe2\x41\x01\x03\xfa\x41\x15\n\x13\x61utoimage.dev/Image\x12\x32\n\x0csource_image\x18\x07 \x01(\tB\x1c\xe2\x41\x01\x03\xfa\x41\x15\n\x13\x61utoimage.dev/Image\"D\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x11\n\rSTATE_STOPPED\x10\x02:j\xea\x41g\n\x16\x61utoimage.dev/Instance\x12\x38\x61\x63\x63ounts/{account}/regions/{region}/instances/{instance}*\tinstances2\x08instance\"\x8a\x02\n\x0cInstanceDisk\x12\x19\n\x0b\x64\x65vice_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12;\n\x04kind\x18\x02 \x01(\x0e\x32\'.autoimage.compute.v1.InstanceDisk.KindB\x04\xe2\x41\x01\x02\x12\x16\n\x08size_gib\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x12\n\x04\x64isk\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x38\n\x0fsource_snapshot\x18\x05 \x01(\tB\x1f\xe2\x41\x01\x03\xfa\x41\x18\n\x16\x61utoimage.dev/Snapshot\"<\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_CLOUD\x10\x01\x12\x0e\n\nKIND_LOCAL\x10\x02\"\x88\x07\n\x05Image\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x38\n\x0fsource_instance\x18\x03 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12=\n\x06labels\x18\x04 \x03(\x0b\x32\'.autoimage.compute.v1.Image.LabelsEntryB\x04\xe2\x41\x01\x01\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32!.autoimage.compute.v1.Image.StateB\x04\xe2\x41\x01\x03\x12\x1e\n\x10progress_percent\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x34\n\x05\x64isks\x18\x07 \x03(\x0b\x32\x1f.autoimage.compute.v1.ImageDiskB\x04\xe2\x41\x01\x03\x12<\n\x0eleft_out_disks\x18\x08 \x03(\x0b\x32\x1e.autoimage.type.v1.LeftOutDiskB\x04\xe2\x41\x01\x03\x12/\n\x06reason\x18\t \x01(\x0e\x32\x19.autoimage.type.v1.ReasonB\x04\xe2\x41\x01\x03\x12\x18\n\nrequest_id\x18\n \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x66inish_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\r \x01(\tB\x04\xe2\x41\x01\x01\x12 \n\x12\x64\x65letion_protected\x18\x0e \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x65xpire_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_CREATING\x10\x01\x12\x13\n\x0fSTATE_AVAILABLE\x10\x02\x12\x0f\n\x0bSTATE_ERROR\x10\x03:[\xea\x41X\n\x13\x61utoimage.dev/Image\x12\x32\x61\x63\x63ounts/{account}/regions/{region}/images/{image}*\x06images2\x05image\"q\n\tImageDisk\x12\x19\n\x0b\x64\x65vice_name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08size_gib\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x31\n\x08snapshot\x18\x03 \x01(\tB\x1f\xe2\x41\x01\x03\xfa\x41\x18\n\x16\x61utoimage.dev/Snapshot\"\xc0\x03\n\x08Snapshot\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12+\n\x05image\x18\x02 \x01(\tB\x1c\xe2\x41\x01\x03\xfa\x41\x15\n\x13\x61utoimage.dev/Image\x12\x19\n\x0bsource_disk\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x65vice_name\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08size_gib\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x39\n\x05state\x18\x06 \x01(\x0e\x32$.autoimage.compute.v1.Snapshot.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"G\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_CREATING\x10\x01\x12\x13\n\x0fSTATE_AVAILABLE\x10\x02:j\xea\x41g\n\x16\x61utoimage.dev/Snapshot\x12\x38\x61\x63\x63ounts/{account}/regions/{region}/snapshots/{snapshot}*\tsnapshots2\x08snapshot\"\xa1\x01\n\x05Quota\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x13\n\x05limit\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04used\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03:[\xea\x41X\n\x13\x61utoimage.dev/Quota\x12\x32\x61\x63\x63ounts/{account}/regions/{region}/quotas/{quota}*\x06quotas2\x05quotaB*\n\x18\x64\x65v.autoimage.compute.v1B\x0c\x43omputeProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCE'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_INSTANCE'].fields_by_name['building_image']._loaded_options = None
   _globals['_INSTANCE'].fields_by_name['building_image']._serialized_options = b'\342A\001\003\372A\025\n\023autoimage.dev/Image'
+  _globals['_INSTANCE'].fields_by_name['source_image']._loaded_options = None
+  _globals['_INSTANCE'].fields_by_name['source_image']._serialized_options = b'\342A\001\003\372A\025\n\023autoimage.dev/Image'
   _globals['_INSTANCE']._loaded_options = None
   _globals['_INSTANCE']._serialized_options = b'\352Ag\n\026autoimage.dev/Instance\0228accounts/{account}/regions/{region}/instances/{instance}*\tinstances2\010instance'
   _globals['_INSTANCEDISK'].fields_by_name['device_name']._loaded_options = None
@@ -59,6 +61,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCEDISK'].fields_by_name['size_gib']._serialized_options = b'\342A\001\002'
   _globals['_INSTANCEDISK'].fields_by_name['disk']._loaded_options = None
   _globals['_INSTANCEDISK'].fields_by_name['disk']._serialized_options = b'\342A\001\003'
+  _globals['_INSTANCEDISK'].fields_by_name['source_snapshot']._loaded_options = None
+  _globals['_INSTANCEDISK'].fields_by_name['source_snapshot']._serialized_options = b'\342A\001\003\372A\030\n\026autoimage.dev/Snapshot'
   _globals['_IMAGE_LABELSENTRY']._loaded_options = None
   _globals['_IMAGE_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_IMAGE'].fields_by_name['name']._loaded_options = None
@@ -86,7 +90,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGE'].fields_by_name['finish_time']._loaded_options = None
   _globals['_IMAGE'].fields_by_name['finish_time']._serialized_options = b'\342A\001\003'
   _globals['_IMAGE'].fields_by_name['etag']._loaded_options = None
-  _globals['_IMAGE'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
+  _globals['_IMAGE'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_IMAGE'].fields_by_name['deletion_protected']._loaded_options = None
+  _globals['_IMAGE'].fields_by_name['deletion_protected']._serialized_options = b'\342A\001\001'
+  _globals['_IMAGE'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_IMAGE'].fields_by_name['expire_time']._serialized_options = b'\342A\001\001'
   _globals['_IMAGE']._loaded_options = None
   _globals['_IMAGE']._serialized_options = b'\352AX\n\023autoimage.dev/Image\0222accounts/{account}/regions/{region}/images/{image}*\006images2\005image'
   _globals['_IMAGEDISK'].fields_by_name['device_name']._loaded_options = None
@@ -120,25 +128,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUOTA']._loaded_options = None
   _globals['_QUOTA']._serialized_options = b'\352AX\n\023autoimage.dev/Quota\0222accounts/{account}/regions/{region}/quotas/{quota}*\006quotas2\005quota'
   _globals['_INSTANCE']._serialized_start=217
-  _globals['_INSTANCE']._serialized_end=678
-  _globals['_INSTANCE_STATE']._serialized_start=502
-  _globals['_INSTANCE_STATE']._serialized_end=570
-  _globals['_INSTANCEDISK']._serialized_start=681
-  _globals['_INSTANCEDISK']._serialized_end=889
-  _globals['_INSTANCEDISK_KIND']._serialized_start=829
-  _globals['_INSTANCEDISK_KIND']._serialized_end=889
-  _globals['_IMAGE']._serialized_start=892
-  _globals['_IMAGE']._serialized_end=1707
-  _globals['_IMAGE_LABELSENTRY']._serialized_start=1479
-  _globals['_IMAGE_LABELSENTRY']._serialized_end=1524
-  _globals['_IMAGE_STATE']._serialized_start=1526
-  _globals['_IMAGE_STATE']._serialized_end=1614
-  _globals['_IMAGEDISK']._serialized_start=1709
-  _globals['_IMAGEDISK']._serialized_end=1822
-  _globals['_SNAPSHOT']._serialized_start=1825
-  _globals['_SNAPSHOT']._serialized_end=2273
-  _globals['_SNAPSHOT_STATE']._serialized_start=1526
-  _globals['_SNAPSHOT_STATE']._serialized_end=1597
-  _globals['_QUOTA']._serialized_start=2276
-  _globals['_QUOTA']._serialized_end=2437
+  _globals['_INSTANCE']._serialized_end=730
+  _globals['_INSTANCE_STATE']._serialized_start=554
+  _globals['_INSTANCE_STATE']._serialized_end=622
+  _globals['_INSTANCEDISK']._serialized_start=733
+  _globals['_INSTANCEDISK']._serialized_end=999
+  _globals['_INSTANCEDISK_KIND']._serialized_start=939
+  _globals['_INSTANCEDISK_KIND']._serialized_end=999
+  _globals['_IMAGE']._serialized_start=1002
+  _globals['_IMAGE']._serialized_end=1906
+  _globals['_IMAGE_LABELSENTRY']._serialized_start=1678
+  _globals['_IMAGE_LABELSENTRY']._serialized_end=1723
+  _globals['_IMAGE_STATE']._serialized_start=1725
+  _globals['_IMAGE_STATE']._serialized_end=1813
+  _globals['_IMAGEDISK']._serialized_start=1908
+  _globals['_IMAGEDISK']._serialized_end=2021
+  _globals['_SNAPSHOT']._serialized_start=2024
+  _globals['_SNAPSHOT']._serialized_end=2472
+  _globals['_SNAPSHOT_STATE']._serialized_start=1725
+  _globals['_SNAPSHOT_STATE']._serialized_end=1796
+  _globals['_QUOTA']._serialized_start=2475
+  _globals['_QUOTA']._serialized_end=2636
 # @@protoc_insertion_point(module_scope)

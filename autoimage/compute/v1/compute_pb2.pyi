@@ -57,6 +57,7 @@ class Instance(_message.Message):
     DISKS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     BUILDING_IMAGE_FIELD_NUMBER: _builtins.int
+    SOURCE_IMAGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name: `accounts/{account}/regions/{region}/instances/{instance}`."""
     display_name: _builtins.str
@@ -65,6 +66,8 @@ class Instance(_message.Message):
     """Running or stopped. Can be given on create (default: running)."""
     building_image: _builtins.str
     """The image that is being built of the instance; empty when none is."""
+    source_image: _builtins.str
+    """Resource name of the image that the instance was made from; empty when it was not. The image may be gone."""
     @_builtins.property
     def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstanceDisk]:
         """The disks: the system disk `vda` (only a stopped instance may lack it) and data disks, at most 8 cloud disks and 25
@@ -84,10 +87,11 @@ class Instance(_message.Message):
         disks: _abc.Iterable[Global___InstanceDisk] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         building_image: _builtins.str = ...,
+        source_image: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["building_image", b"building_image", "create_time", b"create_time", "disks", b"disks", "display_name", b"display_name", "name", b"name", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["building_image", b"building_image", "create_time", b"create_time", "disks", b"disks", "display_name", b"display_name", "name", b"name", "source_image", b"source_image", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -126,6 +130,7 @@ class InstanceDisk(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     SIZE_GIB_FIELD_NUMBER: _builtins.int
     DISK_FIELD_NUMBER: _builtins.int
+    SOURCE_SNAPSHOT_FIELD_NUMBER: _builtins.int
     device_name: _builtins.str
     """Device name: `vda` for the system disk, `vdb` to `vdz` for data disks."""
     kind: Global___InstanceDisk.Kind.ValueType
@@ -134,6 +139,8 @@ class InstanceDisk(_message.Message):
     """Size in GiB: a cloud system disk 40 to 500, a cloud data disk 20 to 16,000, a local disk 1 to 16,000."""
     disk: _builtins.str
     """Resource name of the disk: `accounts/{account}/regions/{region}/disks/{disk}`; empty for a local disk."""
+    source_snapshot: _builtins.str
+    """Resource name of the snapshot that the disk was made from; empty when it was not. The snapshot may be gone."""
     def __init__(
         self,
         *,
@@ -141,10 +148,11 @@ class InstanceDisk(_message.Message):
         kind: Global___InstanceDisk.Kind.ValueType = ...,
         size_gib: _builtins.int = ...,
         disk: _builtins.str = ...,
+        source_snapshot: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_name", b"device_name", "disk", b"disk", "kind", b"kind", "size_gib", b"size_gib"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_name", b"device_name", "disk", b"disk", "kind", b"kind", "size_gib", b"size_gib", "source_snapshot", b"source_snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -216,6 +224,8 @@ class Image(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     FINISH_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    DELETION_PROTECTED_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name: `accounts/{account}/regions/{region}/images/{image}`."""
     display_name: _builtins.str
@@ -231,7 +241,9 @@ class Image(_message.Message):
     request_id: _builtins.str
     """The `request_id` with which the image was asked for; empty when there was none."""
     etag: _builtins.str
-    """Changes whenever the image does."""
+    """Changes whenever the image does. When an update carries one, the image is changed only if this is still its etag."""
+    deletion_protected: _builtins.bool
+    """A protected image can't be deleted until it is protected no more."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Marks of whoever made the image: at most 64; keys 1 to 63 characters `[a-z][a-z0-9_-]*`, values at most 256 characters."""
@@ -252,6 +264,10 @@ class Image(_message.Message):
     def finish_time(self) -> _timestamp_pb2.Timestamp:
         """When the build ended; unset while it goes on."""
 
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on the image may be deleted by whoever made it; unset: never by itself. Compute deletes nothing by itself."""
+
     def __init__(
         self,
         *,
@@ -268,10 +284,12 @@ class Image(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         finish_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        deletion_protected: _builtins.bool = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "finish_time", b"finish_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "finish_time", b"finish_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disks", b"disks", "display_name", b"display_name", "etag", b"etag", "finish_time", b"finish_time", "labels", b"labels", "left_out_disks", b"left_out_disks", "name", b"name", "progress_percent", b"progress_percent", "reason", b"reason", "request_id", b"request_id", "source_instance", b"source_instance", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deletion_protected", b"deletion_protected", "disks", b"disks", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "finish_time", b"finish_time", "labels", b"labels", "left_out_disks", b"left_out_disks", "name", b"name", "progress_percent", b"progress_percent", "reason", b"reason", "request_id", b"request_id", "source_instance", b"source_instance", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

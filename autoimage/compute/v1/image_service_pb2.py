@@ -28,11 +28,12 @@ from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(autoimage/compute/v1/image_service.proto\x12\x14\x61utoimage.compute.v1\x1a\"autoimage/compute/v1/compute.proto\x1a\x1e\x61utoimage/type/v1/reason.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xda\x01\n\x12\x43reateImageRequest\x12,\n\x06parent\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\x12\x13\x61utoimage.dev/Image\x12\x30\n\x05image\x18\x02 \x01(\x0b\x32\x1b.autoimage.compute.v1.ImageB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x64\x65vices\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\tnot_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\x8a\x01\n\x18\x42\x61tchCreateImagesRequest\x12,\n\x06parent\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\x12\x13\x61utoimage.dev/Image\x12@\n\x08requests\x18\x02 \x03(\x0b\x32(.autoimage.compute.v1.CreateImageRequestB\x04\xe2\x41\x01\x02\"O\n\x19\x42\x61tchCreateImagesResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.autoimage.compute.v1.ImageResult\"j\n\x0bImageResult\x12,\n\x05image\x18\x01 \x01(\x0b\x32\x1b.autoimage.compute.v1.ImageH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"=\n\x0fGetImageRequest\x12*\n\x04name\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\n\x13\x61utoimage.dev/Image\"r\n\x15\x42\x61tchGetImagesRequest\x12,\n\x06parent\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\x12\x13\x61utoimage.dev/Image\x12+\n\x05names\x18\x02 \x03(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\n\x13\x61utoimage.dev/Image\"L\n\x16\x42\x61tchGetImagesResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.autoimage.compute.v1.ImageResult\"\xad\x01\n\x11ListImagesRequest\x12,\n\x06parent\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\x12\x13\x61utoimage.dev/Image\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x37\n\x06\x66ilter\x18\x04 \x01(\x0b\x32!.autoimage.compute.v1.ImageFilterB\x04\xe2\x41\x01\x01\"\x99\x01\n\x0bImageFilter\x12\x17\n\timage_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12\x37\n\x06states\x18\x02 \x03(\x0e\x32!.autoimage.compute.v1.Image.StateB\x04\xe2\x41\x01\x01\x12\x38\n\x0fsource_instance\x18\x03 \x01(\tB\x1f\xe2\x41\x01\x01\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\"Z\n\x12ListImagesResponse\x12+\n\x06images\x18\x01 \x03(\x0b\x32\x1b.autoimage.compute.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x12\x44\x65leteImageRequest\x12*\n\x04name\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\n\x13\x61utoimage.dev/Image\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"b\n\x1bResolveImageRequestsRequest\x12\x43\n\x08requests\x18\x01 \x03(\x0b\x32+.autoimage.compute.v1.ImageRequestReferenceB\x04\xe2\x41\x01\x02\"k\n\x15ImageRequestReference\x12\x38\n\x0fsource_instance\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"[\n\x1cResolveImageRequestsResponse\x12;\n\x07results\x18\x01 \x03(\x0b\x32*.autoimage.compute.v1.ResolvedImageRequest\"|\n\x14ResolvedImageRequest\x12,\n\x05image\x18\x01 \x01(\x0b\x32\x1b.autoimage.compute.v1.ImageH\x00\x12,\n\x07refused\x18\x02 \x01(\x0e\x32\x19.autoimage.type.v1.ReasonH\x00\x42\x08\n\x06result2\xaa\x06\n\x0cImageService\x12\x65\n\x0b\x43reateImage\x12(.autoimage.compute.v1.CreateImageRequest\x1a\x1b.autoimage.compute.v1.Image\"\x0f\xda\x41\x0cparent,image\x12\x88\x01\n\x11\x42\x61tchCreateImages\x12..autoimage.compute.v1.BatchCreateImagesRequest\x1a/.autoimage.compute.v1.BatchCreateImagesResponse\"\x12\xda\x41\x0fparent,requests\x12W\n\x08GetImage\x12%.autoimage.compute.v1.GetImageRequest\x1a\x1b.autoimage.compute.v1.Image\"\x07\xda\x41\x04name\x12|\n\x0e\x42\x61tchGetImages\x12+.autoimage.compute.v1.BatchGetImagesRequest\x1a,.autoimage.compute.v1.BatchGetImagesResponse\"\x0f\xda\x41\x0cparent,names\x12j\n\nListImages\x12\'.autoimage.compute.v1.ListImagesRequest\x1a(.autoimage.compute.v1.ListImagesResponse\"\t\xda\x41\x06parent\x12X\n\x0b\x44\x65leteImage\x12(.autoimage.compute.v1.DeleteImageRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12\x8a\x01\n\x14ResolveImageRequests\x12\x31.autoimage.compute.v1.ResolveImageRequestsRequest\x1a\x32.autoimage.compute.v1.ResolveImageRequestsResponse\"\x0b\xda\x41\x08requestsB/\n\x18\x64\x65v.autoimage.compute.v1B\x11ImageServiceProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(autoimage/compute/v1/image_service.proto\x12\x14\x61utoimage.compute.v1\x1a\"autoimage/compute/v1/compute.proto\x1a\x1e\x61utoimage/type/v1/reason.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xda\x01\n\x12\x43reateImageRequest\x12,\n\x06parent\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\x12\x13\x61utoimage.dev/Image\x12\x30\n\x05image\x18\x02 \x01(\x0b\x32\x1b.autoimage.compute.v1.ImageB\x04\xe2\x41\x01\x02\x12\x15\n\x07\x64\x65vices\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\tnot_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"\x8a\x01\n\x18\x42\x61tchCreateImagesRequest\x12,\n\x06parent\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\x12\x13\x61utoimage.dev/Image\x12@\n\x08requests\x18\x02 \x03(\x0b\x32(.autoimage.compute.v1.CreateImageRequestB\x04\xe2\x41\x01\x02\"O\n\x19\x42\x61tchCreateImagesResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.autoimage.compute.v1.ImageResult\"j\n\x0bImageResult\x12,\n\x05image\x18\x01 \x01(\x0b\x32\x1b.autoimage.compute.v1.ImageH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"=\n\x0fGetImageRequest\x12*\n\x04name\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\n\x13\x61utoimage.dev/Image\"r\n\x15\x42\x61tchGetImagesRequest\x12,\n\x06parent\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\x12\x13\x61utoimage.dev/Image\x12+\n\x05names\x18\x02 \x03(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\n\x13\x61utoimage.dev/Image\"L\n\x16\x42\x61tchGetImagesResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.autoimage.compute.v1.ImageResult\"\xad\x01\n\x11ListImagesRequest\x12,\n\x06parent\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\x12\x13\x61utoimage.dev/Image\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x37\n\x06\x66ilter\x18\x04 \x01(\x0b\x32!.autoimage.compute.v1.ImageFilterB\x04\xe2\x41\x01\x01\"\x99\x01\n\x0bImageFilter\x12\x17\n\timage_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12\x37\n\x06states\x18\x02 \x03(\x0e\x32!.autoimage.compute.v1.Image.StateB\x04\xe2\x41\x01\x01\x12\x38\n\x0fsource_instance\x18\x03 \x01(\tB\x1f\xe2\x41\x01\x01\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\"Z\n\x12ListImagesResponse\x12+\n\x06images\x18\x01 \x03(\x0b\x32\x1b.autoimage.compute.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"}\n\x12UpdateImageRequest\x12\x30\n\x05image\x18\x01 \x01(\x0b\x32\x1b.autoimage.compute.v1.ImageB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"T\n\x12\x44\x65leteImageRequest\x12*\n\x04name\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x02\xfa\x41\x15\n\x13\x61utoimage.dev/Image\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"b\n\x1bResolveImageRequestsRequest\x12\x43\n\x08requests\x18\x01 \x03(\x0b\x32+.autoimage.compute.v1.ImageRequestReferenceB\x04\xe2\x41\x01\x02\"k\n\x15ImageRequestReference\x12\x38\n\x0fsource_instance\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"[\n\x1cResolveImageRequestsResponse\x12;\n\x07results\x18\x01 \x03(\x0b\x32*.autoimage.compute.v1.ResolvedImageRequest\"|\n\x14ResolvedImageRequest\x12,\n\x05image\x18\x01 \x01(\x0b\x32\x1b.autoimage.compute.v1.ImageH\x00\x12,\n\x07refused\x18\x02 \x01(\x0e\x32\x19.autoimage.type.v1.ReasonH\x00\x42\x08\n\x06result2\x96\x07\n\x0cImageService\x12\x65\n\x0b\x43reateImage\x12(.autoimage.compute.v1.CreateImageRequest\x1a\x1b.autoimage.compute.v1.Image\"\x0f\xda\x41\x0cparent,image\x12\x88\x01\n\x11\x42\x61tchCreateImages\x12..autoimage.compute.v1.BatchCreateImagesRequest\x1a/.autoimage.compute.v1.BatchCreateImagesResponse\"\x12\xda\x41\x0fparent,requests\x12W\n\x08GetImage\x12%.autoimage.compute.v1.GetImageRequest\x1a\x1b.autoimage.compute.v1.Image\"\x07\xda\x41\x04name\x12|\n\x0e\x42\x61tchGetImages\x12+.autoimage.compute.v1.BatchGetImagesRequest\x1a,.autoimage.compute.v1.BatchGetImagesResponse\"\x0f\xda\x41\x0cparent,names\x12j\n\nListImages\x12\'.autoimage.compute.v1.ListImagesRequest\x1a(.autoimage.compute.v1.ListImagesResponse\"\t\xda\x41\x06parent\x12j\n\x0bUpdateImage\x12(.autoimage.compute.v1.UpdateImageRequest\x1a\x1b.autoimage.compute.v1.Image\"\x14\xda\x41\x11image,update_mask\x12X\n\x0b\x44\x65leteImage\x12(.autoimage.compute.v1.DeleteImageRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12\x8a\x01\n\x14ResolveImageRequests\x12\x31.autoimage.compute.v1.ResolveImageRequestsRequest\x1a\x32.autoimage.compute.v1.ResolveImageRequestsResponse\"\x0b\xda\x41\x08requestsB/\n\x18\x64\x65v.autoimage.compute.v1B\x11ImageServiceProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -74,6 +75,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGEFILTER'].fields_by_name['states']._serialized_options = b'\342A\001\001'
   _globals['_IMAGEFILTER'].fields_by_name['source_instance']._loaded_options = None
   _globals['_IMAGEFILTER'].fields_by_name['source_instance']._serialized_options = b'\342A\001\001\372A\030\n\026autoimage.dev/Instance'
+  _globals['_UPDATEIMAGEREQUEST'].fields_by_name['image']._loaded_options = None
+  _globals['_UPDATEIMAGEREQUEST'].fields_by_name['image']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATEIMAGEREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEIMAGEREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
   _globals['_DELETEIMAGEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DELETEIMAGEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\025\n\023autoimage.dev/Image'
   _globals['_DELETEIMAGEREQUEST'].fields_by_name['etag']._loaded_options = None
@@ -94,40 +99,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGESERVICE'].methods_by_name['BatchGetImages']._serialized_options = b'\332A\014parent,names'
   _globals['_IMAGESERVICE'].methods_by_name['ListImages']._loaded_options = None
   _globals['_IMAGESERVICE'].methods_by_name['ListImages']._serialized_options = b'\332A\006parent'
+  _globals['_IMAGESERVICE'].methods_by_name['UpdateImage']._loaded_options = None
+  _globals['_IMAGESERVICE'].methods_by_name['UpdateImage']._serialized_options = b'\332A\021image,update_mask'
   _globals['_IMAGESERVICE'].methods_by_name['DeleteImage']._loaded_options = None
   _globals['_IMAGESERVICE'].methods_by_name['DeleteImage']._serialized_options = b'\332A\004name'
   _globals['_IMAGESERVICE'].methods_by_name['ResolveImageRequests']._loaded_options = None
   _globals['_IMAGESERVICE'].methods_by_name['ResolveImageRequests']._serialized_options = b'\332A\010requests'
-  _globals['_CREATEIMAGEREQUEST']._serialized_start=307
-  _globals['_CREATEIMAGEREQUEST']._serialized_end=525
-  _globals['_BATCHCREATEIMAGESREQUEST']._serialized_start=528
-  _globals['_BATCHCREATEIMAGESREQUEST']._serialized_end=666
-  _globals['_BATCHCREATEIMAGESRESPONSE']._serialized_start=668
-  _globals['_BATCHCREATEIMAGESRESPONSE']._serialized_end=747
-  _globals['_IMAGERESULT']._serialized_start=749
-  _globals['_IMAGERESULT']._serialized_end=855
-  _globals['_GETIMAGEREQUEST']._serialized_start=857
-  _globals['_GETIMAGEREQUEST']._serialized_end=918
-  _globals['_BATCHGETIMAGESREQUEST']._serialized_start=920
-  _globals['_BATCHGETIMAGESREQUEST']._serialized_end=1034
-  _globals['_BATCHGETIMAGESRESPONSE']._serialized_start=1036
-  _globals['_BATCHGETIMAGESRESPONSE']._serialized_end=1112
-  _globals['_LISTIMAGESREQUEST']._serialized_start=1115
-  _globals['_LISTIMAGESREQUEST']._serialized_end=1288
-  _globals['_IMAGEFILTER']._serialized_start=1291
-  _globals['_IMAGEFILTER']._serialized_end=1444
-  _globals['_LISTIMAGESRESPONSE']._serialized_start=1446
-  _globals['_LISTIMAGESRESPONSE']._serialized_end=1536
-  _globals['_DELETEIMAGEREQUEST']._serialized_start=1538
-  _globals['_DELETEIMAGEREQUEST']._serialized_end=1622
-  _globals['_RESOLVEIMAGEREQUESTSREQUEST']._serialized_start=1624
-  _globals['_RESOLVEIMAGEREQUESTSREQUEST']._serialized_end=1722
-  _globals['_IMAGEREQUESTREFERENCE']._serialized_start=1724
-  _globals['_IMAGEREQUESTREFERENCE']._serialized_end=1831
-  _globals['_RESOLVEIMAGEREQUESTSRESPONSE']._serialized_start=1833
-  _globals['_RESOLVEIMAGEREQUESTSRESPONSE']._serialized_end=1924
-  _globals['_RESOLVEDIMAGEREQUEST']._serialized_start=1926
-  _globals['_RESOLVEDIMAGEREQUEST']._serialized_end=2050
-  _globals['_IMAGESERVICE']._serialized_start=2053
-  _globals['_IMAGESERVICE']._serialized_end=2863
+  _globals['_CREATEIMAGEREQUEST']._serialized_start=341
+  _globals['_CREATEIMAGEREQUEST']._serialized_end=559
+  _globals['_BATCHCREATEIMAGESREQUEST']._serialized_start=562
+  _globals['_BATCHCREATEIMAGESREQUEST']._serialized_end=700
+  _globals['_BATCHCREATEIMAGESRESPONSE']._serialized_start=702
+  _globals['_BATCHCREATEIMAGESRESPONSE']._serialized_end=781
+  _globals['_IMAGERESULT']._serialized_start=783
+  _globals['_IMAGERESULT']._serialized_end=889
+  _globals['_GETIMAGEREQUEST']._serialized_start=891
+  _globals['_GETIMAGEREQUEST']._serialized_end=952
+  _globals['_BATCHGETIMAGESREQUEST']._serialized_start=954
+  _globals['_BATCHGETIMAGESREQUEST']._serialized_end=1068
+  _globals['_BATCHGETIMAGESRESPONSE']._serialized_start=1070
+  _globals['_BATCHGETIMAGESRESPONSE']._serialized_end=1146
+  _globals['_LISTIMAGESREQUEST']._serialized_start=1149
+  _globals['_LISTIMAGESREQUEST']._serialized_end=1322
+  _globals['_IMAGEFILTER']._serialized_start=1325
+  _globals['_IMAGEFILTER']._serialized_end=1478
+  _globals['_LISTIMAGESRESPONSE']._serialized_start=1480
+  _globals['_LISTIMAGESRESPONSE']._serialized_end=1570
+  _globals['_UPDATEIMAGEREQUEST']._serialized_start=1572
+  _globals['_UPDATEIMAGEREQUEST']._serialized_end=1697
+  _globals['_DELETEIMAGEREQUEST']._serialized_start=1699
+  _globals['_DELETEIMAGEREQUEST']._serialized_end=1783
+  _globals['_RESOLVEIMAGEREQUESTSREQUEST']._serialized_start=1785
+  _globals['_RESOLVEIMAGEREQUESTSREQUEST']._serialized_end=1883
+  _globals['_IMAGEREQUESTREFERENCE']._serialized_start=1885
+  _globals['_IMAGEREQUESTREFERENCE']._serialized_end=1992
+  _globals['_RESOLVEIMAGEREQUESTSRESPONSE']._serialized_start=1994
+  _globals['_RESOLVEIMAGEREQUESTSRESPONSE']._serialized_end=2085
+  _globals['_RESOLVEDIMAGEREQUEST']._serialized_start=2087
+  _globals['_RESOLVEDIMAGEREQUEST']._serialized_end=2211
+  _globals['_IMAGESERVICE']._serialized_start=2214
+  _globals['_IMAGESERVICE']._serialized_end=3132
 # @@protoc_insertion_point(module_scope)

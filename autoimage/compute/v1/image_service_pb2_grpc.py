@@ -62,6 +62,11 @@ class ImageServiceStub:
                 request_serializer=autoimage_dot_compute_dot_v1_dot_image__service__pb2.ListImagesRequest.SerializeToString,
                 response_deserializer=autoimage_dot_compute_dot_v1_dot_image__service__pb2.ListImagesResponse.FromString,
                 _registered_method=True)
+        self.UpdateImage = channel.unary_unary(
+                '/autoimage.compute.v1.ImageService/UpdateImage',
+                request_serializer=autoimage_dot_compute_dot_v1_dot_image__service__pb2.UpdateImageRequest.SerializeToString,
+                response_deserializer=autoimage_dot_compute_dot_v1_dot_compute__pb2.Image.FromString,
+                _registered_method=True)
         self.DeleteImage = channel.unary_unary(
                 '/autoimage.compute.v1.ImageService/DeleteImage',
                 request_serializer=autoimage_dot_compute_dot_v1_dot_image__service__pb2.DeleteImageRequest.SerializeToString,
@@ -114,6 +119,13 @@ class ImageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateImage(self, request, context):
+        """Changes an image's display name, labels, protection or expire time. An image in state ERROR can be changed too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteImage(self, request, context):
         """Deletes an image with its snapshots, and gives their quota back. An image that is being built is given up.
         """
@@ -156,6 +168,11 @@ def add_ImageServiceServicer_to_server(servicer, server):
                     servicer.ListImages,
                     request_deserializer=autoimage_dot_compute_dot_v1_dot_image__service__pb2.ListImagesRequest.FromString,
                     response_serializer=autoimage_dot_compute_dot_v1_dot_image__service__pb2.ListImagesResponse.SerializeToString,
+            ),
+            'UpdateImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateImage,
+                    request_deserializer=autoimage_dot_compute_dot_v1_dot_image__service__pb2.UpdateImageRequest.FromString,
+                    response_serializer=autoimage_dot_compute_dot_v1_dot_compute__pb2.Image.SerializeToString,
             ),
             'DeleteImage': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteImage,
@@ -304,6 +321,33 @@ class ImageService:
             '/autoimage.compute.v1.ImageService/ListImages',
             autoimage_dot_compute_dot_v1_dot_image__service__pb2.ListImagesRequest.SerializeToString,
             autoimage_dot_compute_dot_v1_dot_image__service__pb2.ListImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.compute.v1.ImageService/UpdateImage',
+            autoimage_dot_compute_dot_v1_dot_image__service__pb2.UpdateImageRequest.SerializeToString,
+            autoimage_dot_compute_dot_v1_dot_compute__pb2.Image.FromString,
             options,
             channel_credentials,
             insecure,

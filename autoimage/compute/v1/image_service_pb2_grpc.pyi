@@ -30,6 +30,8 @@ class ImageServiceStub:
     """Gets images, each for itself: the answer has a result for each, in the order of the request."""
     ListImages: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.ListImagesRequest, _image_service_pb2.ListImagesResponse]
     """Lists the images of an account and region, in the order of their ids."""
+    UpdateImage: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.UpdateImageRequest, _compute_pb2.Image]
+    """Changes an image's display name, labels, protection or expire time. An image in state ERROR can be changed too."""
     DeleteImage: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.DeleteImageRequest, _empty_pb2.Empty]
     """Deletes an image with its snapshots, and gives their quota back. An image that is being built is given up."""
     ResolveImageRequests: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.ResolveImageRequestsRequest, _image_service_pb2.ResolveImageRequestsResponse]
@@ -81,6 +83,14 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _image_service_pb2.ListImagesResponse:
         """Lists the images of an account and region, in the order of their ids."""
+
+    @_abc_1.abstractmethod
+    def UpdateImage(
+        self,
+        request: _image_service_pb2.UpdateImageRequest,
+        context: _grpc.ServicerContext,
+    ) -> _compute_pb2.Image:
+        """Changes an image's display name, labels, protection or expire time. An image in state ERROR can be changed too."""
 
     @_abc_1.abstractmethod
     def DeleteImage(

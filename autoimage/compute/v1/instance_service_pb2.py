@@ -30,7 +30,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+autoimage/compute/v1/instance_service.proto\x12\x14\x61utoimage.compute.v1\x1a\"autoimage/compute/v1/compute.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x17google/rpc/status.proto\"\xb5\x01\n\x15\x43reateInstanceRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/Instance\x12\x19\n\x0binstance_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\x08instance\x18\x03 \x01(\x0b\x32\x1e.autoimage.compute.v1.InstanceB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x93\x01\n\x1b\x42\x61tchCreateInstancesRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/Instance\x12\x43\n\x08requests\x18\x02 \x03(\x0b\x32+.autoimage.compute.v1.CreateInstanceRequestB\x04\xe2\x41\x01\x02\"U\n\x1c\x42\x61tchCreateInstancesResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.autoimage.compute.v1.InstanceResult\"s\n\x0eInstanceResult\x12\x32\n\x08instance\x18\x01 \x01(\x0b\x32\x1e.autoimage.compute.v1.InstanceH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"C\n\x12GetInstanceRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\"{\n\x18\x42\x61tchGetInstancesRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/Instance\x12.\n\x05names\x18\x02 \x03(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\"R\n\x19\x42\x61tchGetInstancesResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.autoimage.compute.v1.InstanceResult\"\xb6\x01\n\x14ListInstancesRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/Instance\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x06\x66ilter\x18\x04 \x01(\x0b\x32$.autoimage.compute.v1.InstanceFilterB\x04\xe2\x41\x01\x01\"\xcd\x01\n\x0eInstanceFilter\x12\x1a\n\x0cinstance_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12:\n\x06states\x18\x02 \x03(\x0e\x32$.autoimage.compute.v1.Instance.StateB\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12G\n\x10system_disk_kind\x18\x04 \x01(\x0e\x32\'.autoimage.compute.v1.InstanceDisk.KindB\x04\xe2\x41\x01\x01\"c\n\x15ListInstancesResponse\x12\x31\n\tinstances\x18\x01 \x03(\x0b\x32\x1e.autoimage.compute.v1.Instance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x15\x44\x65leteInstanceRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance2\xe3\x05\n\x0fInstanceService\x12}\n\x0e\x43reateInstance\x12+.autoimage.compute.v1.CreateInstanceRequest\x1a\x1e.autoimage.compute.v1.Instance\"\x1e\xda\x41\x1bparent,instance,instance_id\x12\x91\x01\n\x14\x42\x61tchCreateInstances\x12\x31.autoimage.compute.v1.BatchCreateInstancesRequest\x1a\x32.autoimage.compute.v1.BatchCreateInstancesResponse\"\x12\xda\x41\x0fparent,requests\x12`\n\x0bGetInstance\x12(.autoimage.compute.v1.GetInstanceRequest\x1a\x1e.autoimage.compute.v1.Instance\"\x07\xda\x41\x04name\x12\x85\x01\n\x11\x42\x61tchGetInstances\x12..autoimage.compute.v1.BatchGetInstancesRequest\x1a/.autoimage.compute.v1.BatchGetInstancesResponse\"\x0f\xda\x41\x0cparent,names\x12s\n\rListInstances\x12*.autoimage.compute.v1.ListInstancesRequest\x1a+.autoimage.compute.v1.ListInstancesResponse\"\t\xda\x41\x06parent\x12^\n\x0e\x44\x65leteInstance\x12+.autoimage.compute.v1.DeleteInstanceRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04nameB2\n\x18\x64\x65v.autoimage.compute.v1B\x14InstanceServiceProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+autoimage/compute/v1/instance_service.proto\x12\x14\x61utoimage.compute.v1\x1a\"autoimage/compute/v1/compute.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x17google/rpc/status.proto\"\xe9\x01\n\x15\x43reateInstanceRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/Instance\x12\x19\n\x0binstance_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\x08instance\x18\x03 \x01(\x0b\x32\x1e.autoimage.compute.v1.InstanceB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x32\n\x0csource_image\x18\x05 \x01(\tB\x1c\xe2\x41\x01\x01\xfa\x41\x15\n\x13\x61utoimage.dev/Image\"\x93\x01\n\x1b\x42\x61tchCreateInstancesRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/Instance\x12\x43\n\x08requests\x18\x02 \x03(\x0b\x32+.autoimage.compute.v1.CreateInstanceRequestB\x04\xe2\x41\x01\x02\"U\n\x1c\x42\x61tchCreateInstancesResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.autoimage.compute.v1.InstanceResult\"s\n\x0eInstanceResult\x12\x32\n\x08instance\x18\x01 \x01(\x0b\x32\x1e.autoimage.compute.v1.InstanceH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"C\n\x12GetInstanceRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\"{\n\x18\x42\x61tchGetInstancesRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/Instance\x12.\n\x05names\x18\x02 \x03(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\"R\n\x19\x42\x61tchGetInstancesResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.autoimage.compute.v1.InstanceResult\"\xb6\x01\n\x14ListInstancesRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/Instance\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x06\x66ilter\x18\x04 \x01(\x0b\x32$.autoimage.compute.v1.InstanceFilterB\x04\xe2\x41\x01\x01\"\xcd\x01\n\x0eInstanceFilter\x12\x1a\n\x0cinstance_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x01\x12:\n\x06states\x18\x02 \x03(\x0e\x32$.autoimage.compute.v1.Instance.StateB\x04\xe2\x41\x01\x01\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12G\n\x10system_disk_kind\x18\x04 \x01(\x0e\x32\'.autoimage.compute.v1.InstanceDisk.KindB\x04\xe2\x41\x01\x01\"c\n\x15ListInstancesResponse\x12\x31\n\tinstances\x18\x01 \x03(\x0b\x32\x1e.autoimage.compute.v1.Instance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x15\x44\x65leteInstanceRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\"E\n\x14StartInstanceRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\"D\n\x13StopInstanceRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\"z\n\x11\x41ttachDiskRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12\x36\n\x04\x64isk\x18\x02 \x01(\x0b\x32\".autoimage.compute.v1.InstanceDiskB\x04\xe2\x41\x01\x02\"]\n\x11\x44\x65tachDiskRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12\x19\n\x0b\x64\x65vice_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x32\xfe\x08\n\x0fInstanceService\x12}\n\x0e\x43reateInstance\x12+.autoimage.compute.v1.CreateInstanceRequest\x1a\x1e.autoimage.compute.v1.Instance\"\x1e\xda\x41\x1bparent,instance,instance_id\x12\x91\x01\n\x14\x42\x61tchCreateInstances\x12\x31.autoimage.compute.v1.BatchCreateInstancesRequest\x1a\x32.autoimage.compute.v1.BatchCreateInstancesResponse\"\x12\xda\x41\x0fparent,requests\x12`\n\x0bGetInstance\x12(.autoimage.compute.v1.GetInstanceRequest\x1a\x1e.autoimage.compute.v1.Instance\"\x07\xda\x41\x04name\x12\x85\x01\n\x11\x42\x61tchGetInstances\x12..autoimage.compute.v1.BatchGetInstancesRequest\x1a/.autoimage.compute.v1.BatchGetInstancesResponse\"\x0f\xda\x41\x0cparent,names\x12s\n\rListInstances\x12*.autoimage.compute.v1.ListInstancesRequest\x1a+.autoimage.compute.v1.ListInstancesResponse\"\t\xda\x41\x06parent\x12^\n\x0e\x44\x65leteInstance\x12+.autoimage.compute.v1.DeleteInstanceRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12\x64\n\rStartInstance\x12*.autoimage.compute.v1.StartInstanceRequest\x1a\x1e.autoimage.compute.v1.Instance\"\x07\xda\x41\x04name\x12\x62\n\x0cStopInstance\x12).autoimage.compute.v1.StopInstanceRequest\x1a\x1e.autoimage.compute.v1.Instance\"\x07\xda\x41\x04name\x12\x63\n\nAttachDisk\x12\'.autoimage.compute.v1.AttachDiskRequest\x1a\x1e.autoimage.compute.v1.Instance\"\x0c\xda\x41\tname,disk\x12j\n\nDetachDisk\x12\'.autoimage.compute.v1.DetachDiskRequest\x1a\x1e.autoimage.compute.v1.Instance\"\x13\xda\x41\x10name,device_nameB2\n\x18\x64\x65v.autoimage.compute.v1B\x14InstanceServiceProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEINSTANCEREQUEST'].fields_by_name['instance']._serialized_options = b'\342A\001\002'
   _globals['_CREATEINSTANCEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATEINSTANCEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_CREATEINSTANCEREQUEST'].fields_by_name['source_image']._loaded_options = None
+  _globals['_CREATEINSTANCEREQUEST'].fields_by_name['source_image']._serialized_options = b'\342A\001\001\372A\025\n\023autoimage.dev/Image'
   _globals['_BATCHCREATEINSTANCESREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_BATCHCREATEINSTANCESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\030\022\026autoimage.dev/Instance'
   _globals['_BATCHCREATEINSTANCESREQUEST'].fields_by_name['requests']._loaded_options = None
@@ -74,6 +76,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCEFILTER'].fields_by_name['system_disk_kind']._serialized_options = b'\342A\001\001'
   _globals['_DELETEINSTANCEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DELETEINSTANCEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\030\n\026autoimage.dev/Instance'
+  _globals['_STARTINSTANCEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_STARTINSTANCEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\030\n\026autoimage.dev/Instance'
+  _globals['_STOPINSTANCEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_STOPINSTANCEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\030\n\026autoimage.dev/Instance'
+  _globals['_ATTACHDISKREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_ATTACHDISKREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\030\n\026autoimage.dev/Instance'
+  _globals['_ATTACHDISKREQUEST'].fields_by_name['disk']._loaded_options = None
+  _globals['_ATTACHDISKREQUEST'].fields_by_name['disk']._serialized_options = b'\342A\001\002'
+  _globals['_DETACHDISKREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DETACHDISKREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\030\n\026autoimage.dev/Instance'
+  _globals['_DETACHDISKREQUEST'].fields_by_name['device_name']._loaded_options = None
+  _globals['_DETACHDISKREQUEST'].fields_by_name['device_name']._serialized_options = b'\342A\001\002'
   _globals['_INSTANCESERVICE'].methods_by_name['CreateInstance']._loaded_options = None
   _globals['_INSTANCESERVICE'].methods_by_name['CreateInstance']._serialized_options = b'\332A\033parent,instance,instance_id'
   _globals['_INSTANCESERVICE'].methods_by_name['BatchCreateInstances']._loaded_options = None
@@ -86,28 +100,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCESERVICE'].methods_by_name['ListInstances']._serialized_options = b'\332A\006parent'
   _globals['_INSTANCESERVICE'].methods_by_name['DeleteInstance']._loaded_options = None
   _globals['_INSTANCESERVICE'].methods_by_name['DeleteInstance']._serialized_options = b'\332A\004name'
+  _globals['_INSTANCESERVICE'].methods_by_name['StartInstance']._loaded_options = None
+  _globals['_INSTANCESERVICE'].methods_by_name['StartInstance']._serialized_options = b'\332A\004name'
+  _globals['_INSTANCESERVICE'].methods_by_name['StopInstance']._loaded_options = None
+  _globals['_INSTANCESERVICE'].methods_by_name['StopInstance']._serialized_options = b'\332A\004name'
+  _globals['_INSTANCESERVICE'].methods_by_name['AttachDisk']._loaded_options = None
+  _globals['_INSTANCESERVICE'].methods_by_name['AttachDisk']._serialized_options = b'\332A\tname,disk'
+  _globals['_INSTANCESERVICE'].methods_by_name['DetachDisk']._loaded_options = None
+  _globals['_INSTANCESERVICE'].methods_by_name['DetachDisk']._serialized_options = b'\332A\020name,device_name'
   _globals['_CREATEINSTANCEREQUEST']._serialized_start=245
-  _globals['_CREATEINSTANCEREQUEST']._serialized_end=426
-  _globals['_BATCHCREATEINSTANCESREQUEST']._serialized_start=429
-  _globals['_BATCHCREATEINSTANCESREQUEST']._serialized_end=576
-  _globals['_BATCHCREATEINSTANCESRESPONSE']._serialized_start=578
-  _globals['_BATCHCREATEINSTANCESRESPONSE']._serialized_end=663
-  _globals['_INSTANCERESULT']._serialized_start=665
-  _globals['_INSTANCERESULT']._serialized_end=780
-  _globals['_GETINSTANCEREQUEST']._serialized_start=782
-  _globals['_GETINSTANCEREQUEST']._serialized_end=849
-  _globals['_BATCHGETINSTANCESREQUEST']._serialized_start=851
-  _globals['_BATCHGETINSTANCESREQUEST']._serialized_end=974
-  _globals['_BATCHGETINSTANCESRESPONSE']._serialized_start=976
-  _globals['_BATCHGETINSTANCESRESPONSE']._serialized_end=1058
-  _globals['_LISTINSTANCESREQUEST']._serialized_start=1061
-  _globals['_LISTINSTANCESREQUEST']._serialized_end=1243
-  _globals['_INSTANCEFILTER']._serialized_start=1246
-  _globals['_INSTANCEFILTER']._serialized_end=1451
-  _globals['_LISTINSTANCESRESPONSE']._serialized_start=1453
-  _globals['_LISTINSTANCESRESPONSE']._serialized_end=1552
-  _globals['_DELETEINSTANCEREQUEST']._serialized_start=1554
-  _globals['_DELETEINSTANCEREQUEST']._serialized_end=1624
-  _globals['_INSTANCESERVICE']._serialized_start=1627
-  _globals['_INSTANCESERVICE']._serialized_end=2366
+  _globals['_CREATEINSTANCEREQUEST']._serialized_end=478
+  _globals['_BATCHCREATEINSTANCESREQUEST']._serialized_start=481
+  _globals['_BATCHCREATEINSTANCESREQUEST']._serialized_end=628
+  _globals['_BATCHCREATEINSTANCESRESPONSE']._serialized_start=630
+  _globals['_BATCHCREATEINSTANCESRESPONSE']._serialized_end=715
+  _globals['_INSTANCERESULT']._serialized_start=717
+  _globals['_INSTANCERESULT']._serialized_end=832
+  _globals['_GETINSTANCEREQUEST']._serialized_start=834
+  _globals['_GETINSTANCEREQUEST']._serialized_end=901
+  _globals['_BATCHGETINSTANCESREQUEST']._serialized_start=903
+  _globals['_BATCHGETINSTANCESREQUEST']._serialized_end=1026
+  _globals['_BATCHGETINSTANCESRESPONSE']._serialized_start=1028
+  _globals['_BATCHGETINSTANCESRESPONSE']._serialized_end=1110
+  _globals['_LISTINSTANCESREQUEST']._serialized_start=1113
+  _globals['_LISTINSTANCESREQUEST']._serialized_end=1295
+  _globals['_INSTANCEFILTER']._serialized_start=1298
+  _globals['_INSTANCEFILTER']._serialized_end=1503
+  _globals['_LISTINSTANCESRESPONSE']._serialized_start=1505
+  _globals['_LISTINSTANCESRESPONSE']._serialized_end=1604
+  _globals['_DELETEINSTANCEREQUEST']._serialized_start=1606
+  _globals['_DELETEINSTANCEREQUEST']._serialized_end=1676
+  _globals['_STARTINSTANCEREQUEST']._serialized_start=1678
+  _globals['_STARTINSTANCEREQUEST']._serialized_end=1747
+  _globals['_STOPINSTANCEREQUEST']._serialized_start=1749
+  _globals['_STOPINSTANCEREQUEST']._serialized_end=1817
+  _globals['_ATTACHDISKREQUEST']._serialized_start=1819
+  _globals['_ATTACHDISKREQUEST']._serialized_end=1941
+  _globals['_DETACHDISKREQUEST']._serialized_start=1943
+  _globals['_DETACHDISKREQUEST']._serialized_end=2036
+  _globals['_INSTANCESERVICE']._serialized_start=2039
+  _globals['_INSTANCESERVICE']._serialized_end=3189
 # @@protoc_insertion_point(module_scope)

@@ -30,12 +30,17 @@ class CreateInstanceRequest(_message.Message):
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
     INSTANCE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_IMAGE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """The account and region: `accounts/{account}/regions/{region}`."""
     instance_id: _builtins.str
     """The instance's id, 1 to 63 characters: `[a-z]([a-z0-9-]*[a-z0-9])?`. Default: `i-` and ten letters or digits."""
     request_id: _builtins.str
     """A UUID that makes the call repeatable: within 24 hours the same request answers the same instance."""
+    source_image: _builtins.str
+    """Resource name of an available image of the same account and region that the instance is made from: it gets the image's
+    disks, made from their snapshots, and `instance.disks` must be empty.
+    """
     @_builtins.property
     def instance(self) -> _compute_pb2.Instance:
         """The instance."""
@@ -47,10 +52,11 @@ class CreateInstanceRequest(_message.Message):
         instance_id: _builtins.str = ...,
         instance: _compute_pb2.Instance | None = ...,
         request_id: _builtins.str = ...,
+        source_image: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "instance_id", b"instance_id", "parent", b"parent", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "instance_id", b"instance_id", "parent", b"parent", "request_id", b"request_id", "source_image", b"source_image"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -337,3 +343,101 @@ class DeleteInstanceRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteInstanceRequest: _TypeAlias = DeleteInstanceRequest  # noqa: Y015
+
+@_typing.final
+class StartInstanceRequest(_message.Message):
+    """Asks to start an instance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The instance's name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartInstanceRequest: _TypeAlias = StartInstanceRequest  # noqa: Y015
+
+@_typing.final
+class StopInstanceRequest(_message.Message):
+    """Asks to stop an instance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The instance's name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopInstanceRequest: _TypeAlias = StopInstanceRequest  # noqa: Y015
+
+@_typing.final
+class AttachDiskRequest(_message.Message):
+    """Asks to give an instance another disk."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DISK_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The instance's name."""
+    @_builtins.property
+    def disk(self) -> _compute_pb2.InstanceDisk:
+        """The disk, under a device name that the instance does not have."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        disk: _compute_pb2.InstanceDisk | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disk", b"disk"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk", b"disk", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachDiskRequest: _TypeAlias = AttachDiskRequest  # noqa: Y015
+
+@_typing.final
+class DetachDiskRequest(_message.Message):
+    """Asks to take a disk from an instance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DEVICE_NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The instance's name."""
+    device_name: _builtins.str
+    """The disk's device name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        device_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_name", b"device_name", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetachDiskRequest: _TypeAlias = DetachDiskRequest  # noqa: Y015

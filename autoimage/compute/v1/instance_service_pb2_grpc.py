@@ -67,6 +67,26 @@ class InstanceServiceStub:
                 request_serializer=autoimage_dot_compute_dot_v1_dot_instance__service__pb2.DeleteInstanceRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.StartInstance = channel.unary_unary(
+                '/autoimage.compute.v1.InstanceService/StartInstance',
+                request_serializer=autoimage_dot_compute_dot_v1_dot_instance__service__pb2.StartInstanceRequest.SerializeToString,
+                response_deserializer=autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.FromString,
+                _registered_method=True)
+        self.StopInstance = channel.unary_unary(
+                '/autoimage.compute.v1.InstanceService/StopInstance',
+                request_serializer=autoimage_dot_compute_dot_v1_dot_instance__service__pb2.StopInstanceRequest.SerializeToString,
+                response_deserializer=autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.FromString,
+                _registered_method=True)
+        self.AttachDisk = channel.unary_unary(
+                '/autoimage.compute.v1.InstanceService/AttachDisk',
+                request_serializer=autoimage_dot_compute_dot_v1_dot_instance__service__pb2.AttachDiskRequest.SerializeToString,
+                response_deserializer=autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.FromString,
+                _registered_method=True)
+        self.DetachDisk = channel.unary_unary(
+                '/autoimage.compute.v1.InstanceService/DetachDisk',
+                request_serializer=autoimage_dot_compute_dot_v1_dot_instance__service__pb2.DetachDiskRequest.SerializeToString,
+                response_deserializer=autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.FromString,
+                _registered_method=True)
 
 
 class InstanceServiceServicer:
@@ -115,6 +135,35 @@ class InstanceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartInstance(self, request, context):
+        """Starts a stopped instance, which needs a system disk. Starting a running one changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopInstance(self, request, context):
+        """Stops a running instance. Stopping a stopped one changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AttachDisk(self, request, context):
+        """Gives an instance another disk. Refused while an image of it is being built. The system disk needs a stopped instance.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DetachDisk(self, request, context):
+        """Takes a disk from an instance and deletes it. Refused while an image of it is being built. The system disk needs a stopped
+        instance. Detaching a disk that is not there changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InstanceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +196,26 @@ def add_InstanceServiceServicer_to_server(servicer, server):
                     servicer.DeleteInstance,
                     request_deserializer=autoimage_dot_compute_dot_v1_dot_instance__service__pb2.DeleteInstanceRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'StartInstance': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartInstance,
+                    request_deserializer=autoimage_dot_compute_dot_v1_dot_instance__service__pb2.StartInstanceRequest.FromString,
+                    response_serializer=autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.SerializeToString,
+            ),
+            'StopInstance': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopInstance,
+                    request_deserializer=autoimage_dot_compute_dot_v1_dot_instance__service__pb2.StopInstanceRequest.FromString,
+                    response_serializer=autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.SerializeToString,
+            ),
+            'AttachDisk': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttachDisk,
+                    request_deserializer=autoimage_dot_compute_dot_v1_dot_instance__service__pb2.AttachDiskRequest.FromString,
+                    response_serializer=autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.SerializeToString,
+            ),
+            'DetachDisk': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetachDisk,
+                    request_deserializer=autoimage_dot_compute_dot_v1_dot_instance__service__pb2.DetachDiskRequest.FromString,
+                    response_serializer=autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -312,6 +381,114 @@ class InstanceService:
             '/autoimage.compute.v1.InstanceService/DeleteInstance',
             autoimage_dot_compute_dot_v1_dot_instance__service__pb2.DeleteInstanceRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartInstance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.compute.v1.InstanceService/StartInstance',
+            autoimage_dot_compute_dot_v1_dot_instance__service__pb2.StartInstanceRequest.SerializeToString,
+            autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopInstance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.compute.v1.InstanceService/StopInstance',
+            autoimage_dot_compute_dot_v1_dot_instance__service__pb2.StopInstanceRequest.SerializeToString,
+            autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachDisk(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.compute.v1.InstanceService/AttachDisk',
+            autoimage_dot_compute_dot_v1_dot_instance__service__pb2.AttachDiskRequest.SerializeToString,
+            autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetachDisk(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.compute.v1.InstanceService/DetachDisk',
+            autoimage_dot_compute_dot_v1_dot_instance__service__pb2.DetachDiskRequest.SerializeToString,
+            autoimage_dot_compute_dot_v1_dot_compute__pb2.Instance.FromString,
             options,
             channel_credentials,
             insecure,

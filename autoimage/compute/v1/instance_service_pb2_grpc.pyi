@@ -30,6 +30,16 @@ class InstanceServiceStub:
     """Lists the instances of an account and region, in the order of their ids."""
     DeleteInstance: _grpc.UnaryUnaryMultiCallable[_instance_service_pb2.DeleteInstanceRequest, _empty_pb2.Empty]
     """Deletes an instance and its disks. Refused while an image of it is being built. Its images stay."""
+    StartInstance: _grpc.UnaryUnaryMultiCallable[_instance_service_pb2.StartInstanceRequest, _compute_pb2.Instance]
+    """Starts a stopped instance, which needs a system disk. Starting a running one changes nothing."""
+    StopInstance: _grpc.UnaryUnaryMultiCallable[_instance_service_pb2.StopInstanceRequest, _compute_pb2.Instance]
+    """Stops a running instance. Stopping a stopped one changes nothing."""
+    AttachDisk: _grpc.UnaryUnaryMultiCallable[_instance_service_pb2.AttachDiskRequest, _compute_pb2.Instance]
+    """Gives an instance another disk. Refused while an image of it is being built. The system disk needs a stopped instance."""
+    DetachDisk: _grpc.UnaryUnaryMultiCallable[_instance_service_pb2.DetachDiskRequest, _compute_pb2.Instance]
+    """Takes a disk from an instance and deletes it. Refused while an image of it is being built. The system disk needs a stopped
+    instance. Detaching a disk that is not there changes nothing.
+    """
 
 class InstanceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Virtual machines."""
@@ -81,5 +91,39 @@ class InstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _empty_pb2.Empty:
         """Deletes an instance and its disks. Refused while an image of it is being built. Its images stay."""
+
+    @_abc_1.abstractmethod
+    def StartInstance(
+        self,
+        request: _instance_service_pb2.StartInstanceRequest,
+        context: _grpc.ServicerContext,
+    ) -> _compute_pb2.Instance:
+        """Starts a stopped instance, which needs a system disk. Starting a running one changes nothing."""
+
+    @_abc_1.abstractmethod
+    def StopInstance(
+        self,
+        request: _instance_service_pb2.StopInstanceRequest,
+        context: _grpc.ServicerContext,
+    ) -> _compute_pb2.Instance:
+        """Stops a running instance. Stopping a stopped one changes nothing."""
+
+    @_abc_1.abstractmethod
+    def AttachDisk(
+        self,
+        request: _instance_service_pb2.AttachDiskRequest,
+        context: _grpc.ServicerContext,
+    ) -> _compute_pb2.Instance:
+        """Gives an instance another disk. Refused while an image of it is being built. The system disk needs a stopped instance."""
+
+    @_abc_1.abstractmethod
+    def DetachDisk(
+        self,
+        request: _instance_service_pb2.DetachDiskRequest,
+        context: _grpc.ServicerContext,
+    ) -> _compute_pb2.Instance:
+        """Takes a disk from an instance and deletes it. Refused while an image of it is being built. The system disk needs a stopped
+        instance. Detaching a disk that is not there changes nothing.
+        """
 
 def add_InstanceServiceServicer_to_server(servicer: InstanceServiceServicer, server: _grpc.Server) -> None: ...

@@ -26,9 +26,10 @@ from autoimage.compute.v1 import compute_pb2 as autoimage_dot_compute_dot_v1_dot
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+autoimage/compute/v1/snapshot_service.proto\x12\x14\x61utoimage.compute.v1\x1a\"autoimage/compute/v1/compute.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"C\n\x12GetSnapshotRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Snapshot\"\xb6\x01\n\x14ListSnapshotsRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/Snapshot\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x06\x66ilter\x18\x04 \x01(\x0b\x32$.autoimage.compute.v1.SnapshotFilterB\x04\xe2\x41\x01\x01\"y\n\x0eSnapshotFilter\x12+\n\x05image\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x01\xfa\x41\x15\n\x13\x61utoimage.dev/Image\x12:\n\x06states\x18\x02 \x03(\x0e\x32$.autoimage.compute.v1.Snapshot.StateB\x04\xe2\x41\x01\x01\"c\n\x15ListSnapshotsResponse\x12\x31\n\tsnapshots\x18\x01 \x03(\x0b\x32\x1e.autoimage.compute.v1.Snapshot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe8\x01\n\x0fSnapshotService\x12`\n\x0bGetSnapshot\x12(.autoimage.compute.v1.GetSnapshotRequest\x1a\x1e.autoimage.compute.v1.Snapshot\"\x07\xda\x41\x04name\x12s\n\rListSnapshots\x12*.autoimage.compute.v1.ListSnapshotsRequest\x1a+.autoimage.compute.v1.ListSnapshotsResponse\"\t\xda\x41\x06parentB2\n\x18\x64\x65v.autoimage.compute.v1B\x14SnapshotServiceProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+autoimage/compute/v1/snapshot_service.proto\x12\x14\x61utoimage.compute.v1\x1a\"autoimage/compute/v1/compute.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\"C\n\x12GetSnapshotRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Snapshot\"\xb6\x01\n\x14ListSnapshotsRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x61utoimage.dev/Snapshot\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x06\x66ilter\x18\x04 \x01(\x0b\x32$.autoimage.compute.v1.SnapshotFilterB\x04\xe2\x41\x01\x01\"y\n\x0eSnapshotFilter\x12+\n\x05image\x18\x01 \x01(\tB\x1c\xe2\x41\x01\x01\xfa\x41\x15\n\x13\x61utoimage.dev/Image\x12:\n\x06states\x18\x02 \x03(\x0e\x32$.autoimage.compute.v1.Snapshot.StateB\x04\xe2\x41\x01\x01\"c\n\x15ListSnapshotsResponse\x12\x31\n\tsnapshots\x18\x01 \x03(\x0b\x32\x1e.autoimage.compute.v1.Snapshot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x15\x44\x65leteSnapshotRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/Snapshot2\xc8\x02\n\x0fSnapshotService\x12`\n\x0bGetSnapshot\x12(.autoimage.compute.v1.GetSnapshotRequest\x1a\x1e.autoimage.compute.v1.Snapshot\"\x07\xda\x41\x04name\x12s\n\rListSnapshots\x12*.autoimage.compute.v1.ListSnapshotsRequest\x1a+.autoimage.compute.v1.ListSnapshotsResponse\"\t\xda\x41\x06parent\x12^\n\x0e\x44\x65leteSnapshot\x12+.autoimage.compute.v1.DeleteSnapshotRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04nameB2\n\x18\x64\x65v.autoimage.compute.v1B\x14SnapshotServiceProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,18 +51,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SNAPSHOTFILTER'].fields_by_name['image']._serialized_options = b'\342A\001\001\372A\025\n\023autoimage.dev/Image'
   _globals['_SNAPSHOTFILTER'].fields_by_name['states']._loaded_options = None
   _globals['_SNAPSHOTFILTER'].fields_by_name['states']._serialized_options = b'\342A\001\001'
+  _globals['_DELETESNAPSHOTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETESNAPSHOTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\030\n\026autoimage.dev/Snapshot'
   _globals['_SNAPSHOTSERVICE'].methods_by_name['GetSnapshot']._loaded_options = None
   _globals['_SNAPSHOTSERVICE'].methods_by_name['GetSnapshot']._serialized_options = b'\332A\004name'
   _globals['_SNAPSHOTSERVICE'].methods_by_name['ListSnapshots']._loaded_options = None
   _globals['_SNAPSHOTSERVICE'].methods_by_name['ListSnapshots']._serialized_options = b'\332A\006parent'
-  _globals['_GETSNAPSHOTREQUEST']._serialized_start=190
-  _globals['_GETSNAPSHOTREQUEST']._serialized_end=257
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=260
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=442
-  _globals['_SNAPSHOTFILTER']._serialized_start=444
-  _globals['_SNAPSHOTFILTER']._serialized_end=565
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=567
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=666
-  _globals['_SNAPSHOTSERVICE']._serialized_start=669
-  _globals['_SNAPSHOTSERVICE']._serialized_end=901
+  _globals['_SNAPSHOTSERVICE'].methods_by_name['DeleteSnapshot']._loaded_options = None
+  _globals['_SNAPSHOTSERVICE'].methods_by_name['DeleteSnapshot']._serialized_options = b'\332A\004name'
+  _globals['_GETSNAPSHOTREQUEST']._serialized_start=219
+  _globals['_GETSNAPSHOTREQUEST']._serialized_end=286
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=289
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=471
+  _globals['_SNAPSHOTFILTER']._serialized_start=473
+  _globals['_SNAPSHOTFILTER']._serialized_end=594
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=596
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=695
+  _globals['_DELETESNAPSHOTREQUEST']._serialized_start=697
+  _globals['_DELETESNAPSHOTREQUEST']._serialized_end=767
+  _globals['_SNAPSHOTSERVICE']._serialized_start=770
+  _globals['_SNAPSHOTSERVICE']._serialized_end=1098
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ import warnings
 
 from autoimage.compute.v1 import compute_pb2 as autoimage_dot_compute_dot_v1_dot_compute__pb2
 from autoimage.compute.v1 import snapshot_service_pb2 as autoimage_dot_compute_dot_v1_dot_snapshot__service__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -46,6 +47,11 @@ class SnapshotServiceStub:
                 request_serializer=autoimage_dot_compute_dot_v1_dot_snapshot__service__pb2.ListSnapshotsRequest.SerializeToString,
                 response_deserializer=autoimage_dot_compute_dot_v1_dot_snapshot__service__pb2.ListSnapshotsResponse.FromString,
                 _registered_method=True)
+        self.DeleteSnapshot = channel.unary_unary(
+                '/autoimage.compute.v1.SnapshotService/DeleteSnapshot',
+                request_serializer=autoimage_dot_compute_dot_v1_dot_snapshot__service__pb2.DeleteSnapshotRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class SnapshotServiceServicer:
@@ -66,6 +72,13 @@ class SnapshotServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteSnapshot(self, request, context):
+        """Deletes a snapshot that is not part of an image.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SnapshotServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +91,11 @@ def add_SnapshotServiceServicer_to_server(servicer, server):
                     servicer.ListSnapshots,
                     request_deserializer=autoimage_dot_compute_dot_v1_dot_snapshot__service__pb2.ListSnapshotsRequest.FromString,
                     response_serializer=autoimage_dot_compute_dot_v1_dot_snapshot__service__pb2.ListSnapshotsResponse.SerializeToString,
+            ),
+            'DeleteSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSnapshot,
+                    request_deserializer=autoimage_dot_compute_dot_v1_dot_snapshot__service__pb2.DeleteSnapshotRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +153,33 @@ class SnapshotService:
             '/autoimage.compute.v1.SnapshotService/ListSnapshots',
             autoimage_dot_compute_dot_v1_dot_snapshot__service__pb2.ListSnapshotsRequest.SerializeToString,
             autoimage_dot_compute_dot_v1_dot_snapshot__service__pb2.ListSnapshotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.compute.v1.SnapshotService/DeleteSnapshot',
+            autoimage_dot_compute_dot_v1_dot_snapshot__service__pb2.DeleteSnapshotRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from autoimage.compute.v1 import compute_pb2 as _compute_pb2
 from autoimage.compute.v1 import snapshot_service_pb2 as _snapshot_service_pb2
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 import abc as _abc_1
 import grpc as _grpc
 
@@ -21,6 +22,8 @@ class SnapshotServiceStub:
     """Gets a snapshot."""
     ListSnapshots: _grpc.UnaryUnaryMultiCallable[_snapshot_service_pb2.ListSnapshotsRequest, _snapshot_service_pb2.ListSnapshotsResponse]
     """Lists the snapshots of an account and region, in the order of their ids."""
+    DeleteSnapshot: _grpc.UnaryUnaryMultiCallable[_snapshot_service_pb2.DeleteSnapshotRequest, _empty_pb2.Empty]
+    """Deletes a snapshot that is not part of an image."""
 
 class SnapshotServiceServicer(metaclass=_abc_1.ABCMeta):
     """Snapshots, the parts of images."""
@@ -40,5 +43,13 @@ class SnapshotServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _snapshot_service_pb2.ListSnapshotsResponse:
         """Lists the snapshots of an account and region, in the order of their ids."""
+
+    @_abc_1.abstractmethod
+    def DeleteSnapshot(
+        self,
+        request: _snapshot_service_pb2.DeleteSnapshotRequest,
+        context: _grpc.ServicerContext,
+    ) -> _empty_pb2.Empty:
+        """Deletes a snapshot that is not part of an image."""
 
 def add_SnapshotServiceServicer_to_server(servicer: SnapshotServiceServicer, server: _grpc.Server) -> None: ...

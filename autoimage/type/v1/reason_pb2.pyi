@@ -108,6 +108,16 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Left out of an image: the disk is local."""
     REASON_NO_SUCH_DISK: _Reason.ValueType  # 81
     """Left out of an image: the instance has no disk of that name."""
+    REASON_IMAGE_PROTECTED: _Reason.ValueType  # 82
+    """FAILED_PRECONDITION: the image is protected."""
+    REASON_IMAGE_NOT_AVAILABLE: _Reason.ValueType  # 83
+    """FAILED_PRECONDITION: the image is not available."""
+    REASON_SNAPSHOT_IN_USE: _Reason.ValueType  # 84
+    """FAILED_PRECONDITION: the snapshot is part of an image; delete the image."""
+    REASON_INSTANCE_RUNNING: _Reason.ValueType  # 85
+    """FAILED_PRECONDITION: the instance must be stopped."""
+    REASON_DISK_CONFLICT: _Reason.ValueType  # 86
+    """FAILED_PRECONDITION: the instance has as many disks as it may have, or one of that name."""
     REASON_COMPUTE_UNAVAILABLE: _Reason.ValueType  # 90
     """The outcome of a task: no build was accepted within the start window, since compute did not answer."""
     REASON_COMPUTE_REFUSED: _Reason.ValueType  # 91
@@ -223,6 +233,16 @@ REASON_LOCAL_DISK: Reason.ValueType  # 80
 """Left out of an image: the disk is local."""
 REASON_NO_SUCH_DISK: Reason.ValueType  # 81
 """Left out of an image: the instance has no disk of that name."""
+REASON_IMAGE_PROTECTED: Reason.ValueType  # 82
+"""FAILED_PRECONDITION: the image is protected."""
+REASON_IMAGE_NOT_AVAILABLE: Reason.ValueType  # 83
+"""FAILED_PRECONDITION: the image is not available."""
+REASON_SNAPSHOT_IN_USE: Reason.ValueType  # 84
+"""FAILED_PRECONDITION: the snapshot is part of an image; delete the image."""
+REASON_INSTANCE_RUNNING: Reason.ValueType  # 85
+"""FAILED_PRECONDITION: the instance must be stopped."""
+REASON_DISK_CONFLICT: Reason.ValueType  # 86
+"""FAILED_PRECONDITION: the instance has as many disks as it may have, or one of that name."""
 REASON_COMPUTE_UNAVAILABLE: Reason.ValueType  # 90
 """The outcome of a task: no build was accepted within the start window, since compute did not answer."""
 REASON_COMPUTE_REFUSED: Reason.ValueType  # 91

@@ -8,7 +8,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from autoimage.compute.v1.compute_pb2 import Image, Instance, InstanceDisk, Quota
+from autoimage.compute.v1.compute_pb2 import Image, ImageDisk, Instance, InstanceDisk, Quota
 from autoimage.compute.v1.image_service_pb2 import (
     BatchCreateImagesRequest,
     BatchGetImagesRequest,
@@ -19,18 +19,29 @@ from autoimage.compute.v1.image_service_pb2 import (
     ImageRequestReference,
     ListImagesRequest,
     ResolveImageRequestsRequest,
+    UpdateImageRequest,
 )
 from autoimage.compute.v1.instance_service_pb2 import (
+    AttachDiskRequest,
     BatchCreateInstancesRequest,
     BatchGetInstancesRequest,
     CreateInstanceRequest,
     DeleteInstanceRequest,
+    DetachDiskRequest,
     GetInstanceRequest,
     InstanceFilter,
     ListInstancesRequest,
+    StartInstanceRequest,
+    StopInstanceRequest,
 )
 from autoimage.compute.v1.quota_service_pb2 import GetQuotaRequest, ListQuotasRequest, UpdateQuotaRequest
-from autoimage.compute.v1.snapshot_service_pb2 import GetSnapshotRequest, ListSnapshotsRequest, SnapshotFilter
+from autoimage.compute.v1.snapshot_service_pb2 import (
+    DeleteSnapshotRequest,
+    GetSnapshotRequest,
+    ListSnapshotsRequest,
+    SnapshotFilter,
+)
+from autoimage.type.v1.disks_pb2 import LeftOutDisk
 from servicekit.errors import Code
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
@@ -44,6 +55,7 @@ NOT_A_UUID = "123e4567-e89b-42d3-a456-42661417400"
 IMAGE = f"{PLACE}/images/img-1"
 BAD_IDS = ("A", "1a", "-a", "a-", "a_b", "a" * 64, "a/b", "ä")
 BAD_TIME = Timestamp(seconds=253_402_300_800)
+BEFORE_1970 = Timestamp(seconds=-1, nanos=999_999_999)
 Case = tuple[Message, set[str]]
 
 
@@ -97,7 +109,7 @@ INSTANCES: list[Case] = [
     (with_disks(cloud("vdb")), {"instance.disks"}),
     (
         with_disks(InstanceDisk()),
-        {"instance.disks", *(f"instance.disks[0].{f}" for f in InstanceDisk.DESCRIPTOR.fields_by_name if f != "disk")},
+        {"instance.disks", *(f"instance.disks[0].{field}" for field in ("device_name", "kind", "size_gib"))},
     ),
     *(
         (with_disks(cloud(), cloud(wrong)), {"instance.disks[1].device_name"})
@@ -137,8 +149,61 @@ INSTANCES: list[Case] = [
 ]
 
 
+def from_image(source: str = IMAGE, **fields: Any) -> CreateInstanceRequest:
+    return CreateInstanceRequest(**{"parent": PLACE, "instance": Instance(), "source_image": source, **fields})
+
+
+def attached(disk: InstanceDisk | None = None, **fields: Any) -> AttachDiskRequest:
+    return AttachDiskRequest(**{"name": INSTANCE, "disk": disk or cloud("vdz"), **fields})
+
+
+CHANGES: list[Case] = [
+    *(
+        (from_image(wrong), {"source_image"})
+        for wrong in ("x", INSTANCE, f"{FOREIGN}/images/a", f"{ELSEWHERE}/images/a")
+    ),
+    (from_image(instance=instance()), {"instance.disks"}),
+    (from_image(instance=instance(disks=[local("vdb")])), {"instance.disks"}),
+    (from_image(instance=Instance(source_image=IMAGE)), {"instance.source_image"}),
+    (CreateInstanceRequest(parent=PLACE, source_image=IMAGE), {"instance"}),
+    *names_wrong(StartInstanceRequest, "name", INSTANCE),
+    *names_wrong(StopInstanceRequest, "name", INSTANCE),
+    *((attached(name=wrong), {"name"}) for wrong in ("", "nonsense", IMAGE, f"{EVERYWHERE}/instances/web")),
+    (AttachDiskRequest(name=INSTANCE), {"disk"}),
+    (attached(InstanceDisk(), name=INSTANCE), {"disk.device_name", "disk.kind", "disk.size_gib"}),
+    *((attached(cloud(wrong)), {"disk.device_name"}) for wrong in ("vd", "vd1", "vdaa", "sda", "VDB", "vdb\n")),
+    *((attached(cloud("vda", wrong)), {"disk.size_gib"}) for wrong in (-1, 39, 501)),
+    *((attached(cloud("vdb", wrong)), {"disk.size_gib"}) for wrong in (19, 16_001)),
+    *((attached(local("vdb", wrong)), {"disk.size_gib"}) for wrong in (-1, 16_001)),
+    (attached(InstanceDisk(device_name="vdb", kind=9, size_gib=20)), {"disk.kind"}),  # type: ignore[arg-type]
+    (
+        attached(InstanceDisk(device_name="vdb", kind=1, size_gib=20, disk="x", source_snapshot="y")),  # type: ignore[arg-type]
+        {"disk.disk", "disk.source_snapshot"},
+    ),
+    *((DetachDiskRequest(name=wrong, device_name="vdb"), {"name"}) for wrong in ("", "nonsense", IMAGE)),
+    *((DetachDiskRequest(name=INSTANCE, device_name=wrong), {"device_name"}) for wrong in ("", "vd", "VDB", "vdaa")),
+    (DetachDiskRequest(), {"name", "device_name"}),
+]
+
+
 def with_image(**fields: Any) -> CreateImageRequest:
     return image_request(image=Image(**{"source_instance": INSTANCE, **fields}))
+
+
+def updated(**fields: Any) -> UpdateImageRequest:
+    return UpdateImageRequest(image=Image(**{"name": IMAGE, **fields}))
+
+
+OUTPUT_ONLY = {
+    "state": Image.STATE_AVAILABLE,
+    "progress_percent": 1,
+    "disks": [ImageDisk()],
+    "left_out_disks": [LeftOutDisk()],
+    "reason": 1,
+    "request_id": REQUEST_ID,
+    "create_time": to_proto(START),
+    "finish_time": to_proto(START),
+}
 
 
 def filtered(**fields: Any) -> ListImagesRequest:
@@ -188,6 +253,17 @@ IMAGES: list[Case] = [
         for wrong in ("nonsense", f"{FOREIGN}/instances/web", f"{ELSEWHERE}/instances/web")
     ),
     (DeleteImageRequest(name=IMAGE, etag="x" * 65), {"etag"}),
+    *((with_image(expire_time=wrong), {"image.expire_time"}) for wrong in (BAD_TIME, BEFORE_1970)),
+    (UpdateImageRequest(), {"image"}),
+    *((updated(name=wrong), {"image.name"}) for wrong in ("", "nonsense", INSTANCE, f"{EVERYWHERE}/images/img-1")),
+    (updated(display_name="x" * 129), {"image.display_name"}),
+    (updated(display_name="a\x00"), {"image.display_name"}),
+    (updated(labels={"A": ""}), {"image.labels"}),
+    (updated(labels={f"a{number}": "" for number in range(65)}), {"image.labels"}),
+    (updated(etag="x" * 65), {"image.etag"}),
+    (updated(source_instance=INSTANCE), {"image.source_instance"}),
+    *((updated(expire_time=wrong), {"image.expire_time"}) for wrong in (BAD_TIME, BEFORE_1970)),
+    *((updated(**{field: value}), {f"image.{field}"}) for field, value in OUTPUT_ONLY.items()),
     (ResolveImageRequestsRequest(), {"requests"}),
     (ResolveImageRequestsRequest(requests=list(reference().requests) * 501), {"requests"}),
     (reference(source_instance=""), {"requests[0].source_instance"}),
@@ -223,17 +299,35 @@ OTHERS: list[Case] = [
     (quota(limit=-1), {"quota.limit"}),
     (quota(limit=1_000_001), {"quota.limit"}),
     (quota(used=1), {"quota.used"}),
-    *(
-        (
-            UpdateQuotaRequest(quota=Quota(name=f"{PLACE}/quotas/images"), update_mask=FieldMask(paths=[wrong])),
-            {"update_mask"},
-        )
-        for wrong in ("used", "name", "*", "nonsense", "")
+    (
+        UpdateQuotaRequest(quota=Quota(limit=-1), update_mask=FieldMask(paths=["used", "limit", "x"])),
+        {"quota.name", "quota.limit", "update_mask"},
     ),
+    *names_wrong(DeleteSnapshotRequest, "name", f"{PLACE}/snapshots/snapshot-1"),
 ]
 
 
-@pytest.mark.parametrize(("request_message", "fields"), [*INSTANCES, *IMAGES, *OTHERS], ids=lambda each: None)
+@pytest.mark.parametrize(
+    "paths", [["used"], ["name"], ["*", "limit"], ["nonsense"], [""], ["limit.x"], ["limit", "etag"]]
+)
+@pytest.mark.parametrize(
+    "update",
+    [
+        UpdateQuotaRequest(quota=Quota(name=f"{PLACE}/quotas/images", limit=1)),
+        UpdateImageRequest(image=Image(name=IMAGE, display_name="x")),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_mask_of_what_cannot_be_changed_is_refused(compute: Compute, update: Any, paths: list[str]) -> None:
+    update = type(update).FromString(update.SerializeToString())
+    update.update_mask.paths.extend(paths)
+    error = error_of(compute.call, update)
+    assert facts(error) == (Code.INVALID_ARGUMENT, "UPDATE_MASK_INVALID")
+    assert {violation.field for violation in error.violations} == {"update_mask"}
+    assert compute.limits()["images"] == 5
+
+
+@pytest.mark.parametrize(("request_message", "fields"), [*INSTANCES, *CHANGES, *IMAGES, *OTHERS], ids=lambda each: None)
 def test_a_wrong_request_is_refused_with_every_wrong_field(
     compute: Compute, request_message: Message, fields: set[str]
 ) -> None:
@@ -250,6 +344,13 @@ def test_a_wrong_request_is_refused_with_every_wrong_field(
         new_instance(parent=UNSERVED),
         GetInstanceRequest(name=f"{UNSERVED}/instances/web"),
         DeleteInstanceRequest(name=f"{UNSERVED}/instances/web"),
+        StartInstanceRequest(name=f"{UNSERVED}/instances/web"),
+        StopInstanceRequest(name=f"{UNSERVED}/instances/web"),
+        attached(name=f"{UNSERVED}/instances/web"),
+        DetachDiskRequest(name=f"{UNSERVED}/instances/web", device_name="vdb"),
+        from_image(f"{UNSERVED}/images/img-1", parent=UNSERVED),
+        updated(name=f"{UNSERVED}/images/img-1"),
+        DeleteSnapshotRequest(name=f"{UNSERVED}/snapshots/snapshot-1"),
         ListInstancesRequest(parent=UNSERVED),
         BatchGetInstancesRequest(parent=UNSERVED, names=[INSTANCE]),
         BatchCreateInstancesRequest(parent=UNSERVED, requests=[new_instance()]),

@@ -15,10 +15,11 @@ def upgrade() -> None:
         *_key_columns("request_id", "instance_id"),
         sa.Column("fate", sa.Text, nullable=False),
         sa.Column("image_id", sa.Text),
-        sa.Column("create_micros", sa.BigInteger, nullable=False),
+        sa.Column("since_micros", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("account", "region", "request_id", name="pk_image_requests"),
     )
     op.create_index("ix_image_requests_image", "image_requests", ["account", "region", "image_id"])
+    op.create_index("ix_image_requests_fate", "image_requests", ["fate", "since_micros"])
     op.create_table(
         "quotas",
         *_key_columns("kind"),
@@ -47,6 +48,7 @@ def _create_instances() -> None:
         sa.Column("folded_name", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("create_micros", sa.BigInteger, nullable=False),
+        sa.Column("source_image_id", sa.Text),
         sa.PrimaryKeyConstraint("account", "region", "instance_id", name="pk_instances"),
     )
     op.create_table(
@@ -55,6 +57,7 @@ def _create_instances() -> None:
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("size_gib", sa.Integer, nullable=False),
         sa.Column("disk_id", sa.Text),
+        sa.Column("source_snapshot_id", sa.Text),
         sa.PrimaryKeyConstraint("account", "region", "instance_id", "device_name", name="pk_instance_disks"),
         sa.UniqueConstraint("account", "region", "disk_id", name="uq_instance_disks_account_region_disk_id"),
         sa.ForeignKeyConstraint(
@@ -80,12 +83,15 @@ def _create_images() -> None:
         sa.Column("finish_micros", sa.BigInteger, nullable=False),
         sa.Column("fails", sa.Boolean, nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("deletion_protected", sa.Boolean, nullable=False),
+        sa.Column("expire_micros", sa.BigInteger),
         sa.PrimaryKeyConstraint("account", "region", "image_id", name="pk_images"),
         sa.UniqueConstraint(
             "account", "region", "instance_id", "building", name="uq_images_account_region_instance_id_building"
         ),
     )
     op.create_index("ix_images_due", "images", ["account", "region", "building", "finish_micros"])
+    op.create_index("ix_images_ended", "images", ["state", "finish_micros"])
     op.create_table(
         "image_disks",
         *_key_columns("image_id", "device_name"),
