@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,6 +45,13 @@ def assert_answers(suite: Suite) -> None:
         ask.logs.ListLogSets(ListLogSetsRequest(parent=PLACE))
 
 
+def refused(data: Path, addresses: Mapping[str, str], **environ: str) -> list[str]:
+    """What a suite says that does not start."""
+    with closing(Suite(data, addresses, **environ)) as suite:
+        assert suite.wait() == 2
+    return suite.lines
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_suite_is_ready_when_it_says_so_and_ends_cleanly_when_asked_to(data: Path, number: signal.Signals) -> None:
     with running_suite(data) as suite:
@@ -77,10 +85,9 @@ def test_the_services_end_with_a_suite_that_is_killed_and_the_next_one_goes_on(d
 
 def test_a_second_suite_on_the_same_folder_is_refused(data: Path) -> None:
     with running_suite(data) as first:
-        second = Suite(data, free_addresses())
-        assert second.wait() == 2
-        second.close()
-        assert second.lines == [f"data folder {data} is in use by another suite, process {first.process.pid}"]
+        assert refused(data, free_addresses()) == [
+            f"data folder {data} is in use by another suite, process {first.process.pid}"
+        ]
         assert_answers(first)
 
 
@@ -88,10 +95,8 @@ def test_a_port_in_use_is_told_and_nothing_is_started(data: Path) -> None:
     addresses = free_addresses()
     host, _, port = addresses["compute_sim"].partition(":")
     with socket.create_server((host, int(port))):
-        suite = Suite(data, addresses)
-        assert suite.wait() == 2
-        suite.close()
-    assert suite.lines == [f"compute_sim cannot listen on {addresses['compute_sim']}: another program uses this port"]
+        lines = refused(data, addresses)
+    assert lines == [f"compute_sim cannot listen on {addresses['compute_sim']}: another program uses this port"]
     assert list((data / "logs").iterdir()) == []
 
 
@@ -100,14 +105,11 @@ def test_a_service_that_does_not_start_says_why_and_the_others_are_ended(data: P
         pass
     with closing(sqlite3.connect(data / "policy_service.db")) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
-    suite = Suite(data, before.addresses, LOG_SERVICE_LOG_LEVELS="debug")
-    assert suite.wait() == 2
-    suite.close()
-    policy, log = suite.lines
+    policy, log = refused(data, before.addresses, LOG_SERVICE_LOG_LEVELS="debug")
     assert policy.startswith("policy_service: ")
     assert "from a newer version: its schema is 9999" in policy
     assert log == "log_service: LOG_SERVICE_LOG_LEVELS: there is no such setting; did you mean LOG_SERVICE_LOG_LEVEL?"
-    assert all(is_free(address) for address in suite.addresses.values())
+    assert all(is_free(address) for address in before.addresses.values())
 
 
 def test_stepped_product_time_is_what_the_clock_file_says(data: Path) -> None:
@@ -121,7 +123,4 @@ def test_stepped_product_time_is_what_the_clock_file_says(data: Path) -> None:
         assert product_time() == START
         write_clock(data / "clock", START + timedelta(days=1))
         eventually(lambda: product_time() == START + timedelta(days=1))
-    wall = Suite(data, suite.addresses)
-    assert wall.wait() == 2
-    wall.close()
-    assert wall.lines == [f"{data} was used with stepped product time: go on with --clock stepped"]
+    assert refused(data, suite.addresses) == [f"{data} was used with stepped product time: go on with --clock stepped"]
