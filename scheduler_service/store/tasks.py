@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from scheduler_service.domain.tasks import LeftOut, Phase, Task, TaskState
 from scheduler_service.store.executions import chunks
 from scheduler_service.store.schema import executions, image_tasks
+from servicekit.sql import rows_in
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 
 _COLUMNS = list(image_tasks.columns)
@@ -64,7 +65,7 @@ def still_claimed(connection: sa.Connection, tasks: Collection[Task]) -> set[tup
     for chunk in chunks(sorted(fences)):
         query = (
             sa.select(image_tasks.c.execution_uid, image_tasks.c.instance_id, image_tasks.c.fence)
-            .where(sa.tuple_(image_tasks.c.execution_uid, image_tasks.c.instance_id).in_(chunk))
+            .where(rows_in([image_tasks.c.execution_uid, image_tasks.c.instance_id], chunk))
             .order_by(image_tasks.c.execution_uid, image_tasks.c.instance_id)
             .with_for_update()
         )

@@ -14,9 +14,8 @@ from autoimage.scheduler.v1 import execution_service_pb2 as pb
 from servicekit.clock import write_clock
 from servicekit.errors import ServiceError
 from servicekit.timestamps import from_proto, to_proto
-from suite.clients import Clients
+from suite.clients import Clients, pages
 from suite.demo.model import ExpectedExecution, Model
-from suite.demo.world import pages
 
 _PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.01

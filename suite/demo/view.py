@@ -20,8 +20,7 @@ from autoimage.log.v1 import log_service_pb2
 from autoimage.scheduler.v1 import execution_pb2, execution_service_pb2
 from servicekit.errors import ServiceError
 from servicekit.timestamps import to_proto
-from suite.clients import Clients
-from suite.demo.world import pages
+from suite.clients import Clients, pages
 
 _REFRESH_SECONDS = 0.25
 _RECENT = 8

@@ -1,6 +1,6 @@
 """Everything that the suite holds of some accounts and regions, read back through its public RPCs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from autoimage.compute.v1 import (
 )
 from autoimage.log.v1 import log_pb2, log_service_pb2
 from autoimage.scheduler.v1 import execution_pb2, execution_service_pb2
-from suite.clients import Clients
+from suite.clients import Clients, pages
 
 _PAGE = 100
 
@@ -56,16 +56,6 @@ def _read_place(clients: Clients, place: str, world: World) -> None:
     world.images |= _by_name(pages(clients.images.ListImages, images, "images"))
     world.snapshots |= _by_name(pages(clients.snapshots.ListSnapshots, snapshots, "snapshots"))
     world.quotas |= _by_name(pages(clients.quotas.ListQuotas, quotas, "quotas"))
-
-
-def pages(method: Callable[[Any], Any], request: Any, field_name: str) -> Iterator[Any]:
-    """The items of all pages of a list."""
-    while True:
-        response = method(request)
-        yield from getattr(response, field_name)
-        if not response.next_page_token:
-            return
-        request.page_token = response.next_page_token
 
 
 def _by_name(resources: Iterator[Any]) -> dict[str, Any]:
