@@ -15,7 +15,7 @@ from compute_sim.settings import Settings
 from compute_sim.store import schema
 from servicekit import server
 from servicekit.clock import Clocks, WallClock, product_clock
-from servicekit.database import Database
+from servicekit.database import open_database
 from servicekit.ids import Ids
 from servicekit.migrations import upgrade
 from servicekit.server import Registration, Server, Service
@@ -52,7 +52,7 @@ def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registrat
 def compose(settings: Settings) -> Service:
     clocks = Clocks(product=product_clock(settings.product_clock), operating=WallClock())
     clocks.product.now()  # a clock file that can't be read is told now, not by the first call
-    database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
+    database = open_database(settings)
     upgrade(database, _PACKAGE, schema.HEAD)
     deps = Dependencies(database, clocks, Ids(), settings.simulation)
     return Service(Server(settings, registrations(deps, settings.regions), database.ping), closing=[database.dispose])

@@ -10,7 +10,7 @@ from log_service.settings import Settings
 from log_service.store.schema import HEAD
 from servicekit import server
 from servicekit.clock import Clocks, WallClock, product_clock
-from servicekit.database import Database
+from servicekit.database import open_database
 from servicekit.loop import Loop, Wake
 from servicekit.migrations import upgrade
 from servicekit.server import Registration, Server, Service
@@ -27,7 +27,7 @@ def registration(deps: Dependencies, regions: frozenset[str]) -> Registration:
 
 
 def compose(settings: Settings) -> Service:
-    database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
+    database = open_database(settings)
     upgrade(database, NAME, HEAD)
     clocks = Clocks(product_clock(settings.product_clock), WallClock())
     deps = Dependencies(database, clocks)

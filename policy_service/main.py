@@ -12,7 +12,7 @@ from policy_service.store.schema import HEAD
 from servicekit import server
 from servicekit.client import Client
 from servicekit.clock import Clocks, WallClock, product_clock
-from servicekit.database import Database
+from servicekit.database import open_database
 from servicekit.ids import Ids
 from servicekit.loop import Loop
 from servicekit.migrations import upgrade
@@ -41,7 +41,7 @@ def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registrat
 
 
 def compose(settings: Settings) -> Service:
-    database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
+    database = open_database(settings)
     upgrade(database, NAME, HEAD)
     compute, logs = Client(settings.compute_address), Client(settings.log_address)
     deps = Dependencies(

@@ -23,7 +23,7 @@ from scheduler_service.store import schema
 from servicekit import server
 from servicekit.client import Client
 from servicekit.clock import Clocks, WallClock, product_clock
-from servicekit.database import Database
+from servicekit.database import open_database
 from servicekit.loop import Loop, Wake
 from servicekit.migrations import upgrade
 from servicekit.server import Server, Service
@@ -32,7 +32,7 @@ _SERVICE = "autoimage.scheduler.v1.ExecutionService"
 
 
 def compose(settings: Settings) -> Service:
-    database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
+    database = open_database(settings)
     upgrade(database, "scheduler_service", schema.HEAD)
     policy, compute, log = (
         Client(target) for target in (settings.policy_address, settings.compute_address, settings.log_address)

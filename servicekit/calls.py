@@ -11,6 +11,7 @@ REQUEST_ID_KEY = "x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _end: ContextVar[float | None] = ContextVar("end", default=None)
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+_made: ContextVar[int] = ContextVar("made", default=0)
 
 
 @contextmanager
@@ -29,6 +30,16 @@ def remaining_seconds() -> float | None:
     """How long the call being served may still take; None if nothing is being served, or without a deadline."""
     end = _end.get()
     return None if end is None else end - time.monotonic()
+
+
+def count_call() -> None:
+    """A call to another service begins, in this thread and for the call being served, if any is."""
+    _made.set(_made.get() + 1)
+
+
+def made() -> int:
+    """How many calls were counted so far; to be compared with how many it were before."""
+    return _made.get()
 
 
 def current_request_id() -> str | None:

@@ -62,6 +62,7 @@ class Client:
         one of the `max_in_flight` turns counts towards the deadline. Made while a call is being served, it ends 20 ms
         before that call does, so that the caller hears the inner error rather than a deadline.
         """
+        calls.count_call()
         budget = self._budget(self._deadline_seconds if deadline is None else deadline.total_seconds())
         end = time.monotonic() + budget
         if budget <= 0 or not self._turn.acquire(timeout=budget):

@@ -117,6 +117,11 @@ class ServerSettings:
     listen: str = listen_setting(0)
     database_url: str = database_setting("service")
     database_max_pages: int = setting(0, "most pages of a SQLite database, 0: no limit", integer(0, 2**32 - 2))
+    database_connections: int = setting(20, "most connections to the database", integer(1, 1000))
+    database_wait_seconds: int = setting(5, "how long to wait for a connection or a lock", integer(1, 600))
+    database_statement_seconds: int = setting(
+        30, "how long a statement may take on PostgreSQL; migrations take as long as they need", integer(1, 3600)
+    )
     product_clock: str = setting("wall", "product time: wall, or the path of a clock file", clock)
     regions: frozenset[str] = setting(
         frozenset({"cn-north-1", "cn-east-1", "cn-east-2", "cn-south-1"}), "the regions served", regions

@@ -1,28 +1,36 @@
-"""A service's own database. All that differs between engines is in this module; this version has SQLite."""
+"""A service's own database: SQLite, or PostgreSQL by another URL. What differs between them is in `engines`."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from servicekit.engines import DatabaseUrlError, Engine, Limits, sqlite
 from servicekit.errors import DatabaseUnavailable
-from servicekit.locks import FairLock
+
+if TYPE_CHECKING:
+    from servicekit.config import ServerSettings
+
+__all__ = [
+    "Database",
+    "DatabaseUrlError",
+    "Limits",
+    "Micros",
+    "check_url",
+    "constraint_name",
+    "key_column",
+    "new_metadata",
+    "open_database",
+    "shown",
+]
 
 Micros = sa.BigInteger
 """The column type of a moment: microseconds since 1970 UTC."""
-
-_WAIT_SECONDS = 5.0
-_CONNECTIONS = 32
-_RETRY_SOON = timedelta(milliseconds=500)
-_RETRY_LATER = timedelta(seconds=5)
 
 
 def key_column(name: str = "id") -> sa.Column[int]:
@@ -43,21 +51,26 @@ def new_metadata() -> sa.MetaData:
     )
 
 
-class DatabaseUrlError(ValueError):
-    """The URL is not one that this version can open; the text says why, and shows no password."""
-
-
 def check_url(url: str) -> str:
     """The URL as it is, or DatabaseUrlError."""
     try:
         parsed = make_url(url)
     except sa.exc.ArgumentError as error:
         raise DatabaseUrlError("is not a database URL such as sqlite:///./data/service.db") from error
-    if parsed.get_backend_name() != "sqlite":
-        raise DatabaseUrlError(f"names the engine {parsed.get_backend_name()}; this version has sqlite only")
-    if parsed.database in (None, "", ":memory:") or parsed.database.startswith("file:"):
-        raise DatabaseUrlError("names no file; a database in memory would lose what it promised")
+    if parsed.drivername == "sqlite":
+        sqlite.check(parsed)
+    elif parsed.drivername in ("postgresql", "postgresql+psycopg"):
+        _check_postgresql(parsed)
+    else:
+        raise DatabaseUrlError(f"names the engine {parsed.drivername}; there are sqlite and postgresql")
     return url
+
+
+def _check_postgresql(url: sa.URL) -> None:
+    if not url.database:
+        raise DatabaseUrlError("names no database, such as postgresql://user:password@host/database")
+    if "password" in url.query:
+        raise DatabaseUrlError("has a password where it would be shown; write postgresql://user:password@host/database")
 
 
 def shown(url: str) -> str:
@@ -66,35 +79,47 @@ def shown(url: str) -> str:
 
 
 class Database:
-    """Opens transactions. Safe to share between threads. Opens no file before the first transaction.
+    """Opens transactions. Safe to share between threads. Opens no file or connection before the first transaction.
 
-    `read` and `write` raise DatabaseUnavailable when the database is locked (for 5 s), read-only, full or broken; then
-    nothing of the block was written. Any exception in a block rolls it back. Blocks do not nest.
+    `read` and `write` raise DatabaseUnavailable when the database is locked (for `limits.wait`), read-only, full,
+    broken or away; then nothing of the block was written, unless the connection broke during the commit: then all of it
+    or nothing. Any exception in a block rolls it back. Blocks do not nest.
     """
 
-    def __init__(self, url: str, *, max_page_count: int | None = None) -> None:
-        self._sqlite = _Sqlite(check_url(url), max_page_count)
+    def __init__(self, url: str, limits: Limits = Limits()) -> None:  # noqa: B008 - it is frozen
+        self._engine = _open(make_url(check_url(url)), limits)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the database throughout; neither it nor writers wait for the other."""
-        with self._transaction(self._sqlite.reader) as connection:
+        with self._transaction(self._engine.reader) as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """A transaction that may write; one at a time, first come, first served. On disk when the block has ended."""
-        with self._sqlite.writer_turn(), self._transaction(self._sqlite.writer) as connection:
+        """A transaction that may write. On disk when the block has ended.
+
+        On SQLite one at a time, first come, first served. On PostgreSQL as many as come: each statement sees what
+        others have committed by then, and what a block relies on it must have locked. The database may break it off
+        because of another one, as TransactionConflict; see `servicekit.retries`.
+        """
+        with self._engine.writer_turn(), self._transaction(self._engine.writer) as connection:
+            yield connection
+
+    @contextmanager
+    def migrate(self) -> Iterator[sa.Connection]:
+        """A `write` for changes of the schema: replicas take turns, and statements may take as long as they need."""
+        with self._engine.writer_turn(), self._transaction(self._engine.migrator) as connection:
             yield connection
 
     def ping(self) -> None:
         """Raises DatabaseUnavailable unless the database answers a read."""
         with self.read() as connection:
-            connection.exec_driver_sql(self._sqlite.ping)
+            connection.exec_driver_sql(self._engine.ping)
 
     def dispose(self) -> None:
         """Closes all connections; the next transaction would open new ones."""
-        self._sqlite.reader.dispose()
+        self._engine.reader.dispose()
 
     @contextmanager
     def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
@@ -103,144 +128,45 @@ class Database:
                 try:
                     with connection.begin():
                         yield connection
-                        self._sqlite.assert_in_transaction(connection)
+                        self._engine.assert_in_transaction(connection)
                 except DBAPIError as error:
-                    if self._sqlite.is_broken(error.orig):
+                    if self._engine.is_broken(error.orig):
                         connection.invalidate(error)
                     raise
         except PoolTimeout as error:
             raise DatabaseUnavailable("DATABASE_LOCKED", "all database connections are in use") from error
         except DBAPIError as error:
-            translated = self._sqlite.translate(error.orig)
+            translated = self._engine.translate(error.orig)
             if translated is None:
                 raise
             raise translated from error
 
 
-class _Sqlite:
-    """SQLite: a write-ahead log, so that readers and the writer do not wait for each other; commits are synced to disk.
-
-    SQLAlchemy, not the driver, begins transactions: the driver would begin late, and deferred. A writer begins
-    IMMEDIATE: one that read first and writes then fails as locked at once, however long the busy timeout is.
-    """
-
-    ping = "SELECT count(*) FROM sqlite_master"
-
-    def __init__(self, url: str, max_page_count: int | None) -> None:
-        self._path = Path(make_url(url).database or "")
-        self._max_page_count = max_page_count
-        self._turn = FairLock()
-        engine = sa.create_engine(
-            url,
-            pool_size=_CONNECTIONS,
-            max_overflow=0,
-            pool_timeout=_WAIT_SECONDS,
-            connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False},
-        )
-        event.listen(engine, "do_connect", self._make_folder)
-        event.listen(engine, "connect", self._prepare)
-        event.listen(engine, "begin", _begin)
-        self.reader = engine.execution_options(begin="BEGIN")
-        self.writer = engine.execution_options(begin="BEGIN IMMEDIATE")
-
-    def _make_folder(self, *_: object) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise sqlite3.OperationalError(f"folder {self._path.parent} cannot be made: {error.strerror}") from error
-
-    def _prepare(self, connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        if self._max_page_count is not None:
-            connection.execute(f"PRAGMA max_page_count={self._max_page_count:d}")
-
-    @contextmanager
-    def writer_turn(self) -> Iterator[None]:
-        if not self._turn.acquire(_WAIT_SECONDS):
-            raise DatabaseUnavailable("DATABASE_LOCKED", "other writers hold the database", retry_after=_RETRY_SOON)
-        try:
-            yield
-        finally:
-            self._turn.release()
-
-    @staticmethod
-    def assert_in_transaction(connection: sa.Connection) -> None:
-        """SQLite ends a transaction by itself on some errors; had the block gone on, it would write piecemeal."""
-        driver_connection = connection.connection.driver_connection
-        assert driver_connection is not None
-        if not driver_connection.in_transaction:
-            raise DatabaseUnavailable("DATABASE_UNAVAILABLE", "the database gave up the transaction")
-
-    @staticmethod
-    def is_broken(error: BaseException | None) -> bool:
-        """Whether the connection, too, is of no more use."""
-        return _primary_code(error) in _BROKEN
-
-    def translate(self, error: BaseException | None) -> DatabaseUnavailable | None:
-        """What a driver's error means to a caller; None: it is a bug of ours, or a broken constraint."""
-        code = _primary_code(error)
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return DatabaseUnavailable("DATABASE_LOCKED", "the database is locked", retry_after=_RETRY_SOON)
-        if code == sqlite3.SQLITE_READONLY:
-            return DatabaseUnavailable("DATABASE_READ_ONLY", "the database is read-only", retry_after=_RETRY_LATER)
-        if code == sqlite3.SQLITE_FULL:
-            return DatabaseUnavailable("DATABASE_FULL", "the database is full", retry_after=_RETRY_LATER)
-        if code in _BROKEN:
-            return DatabaseUnavailable(
-                "DATABASE_UNAVAILABLE", f"the database cannot be used: {error}", retry_after=_RETRY_LATER
-            )
-        return None
+def open_database(settings: "ServerSettings") -> Database:
+    """The database of a service that is set up like this."""
+    return Database(
+        settings.database_url,
+        Limits(
+            connections=settings.database_connections,
+            wait=timedelta(seconds=settings.database_wait_seconds),
+            statement=timedelta(seconds=settings.database_statement_seconds),
+            max_page_count=settings.database_max_pages or None,
+        ),
+    )
 
 
-_BROKEN = frozenset(
-    {
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
+def _open(url: sa.URL, limits: Limits) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return sqlite.Sqlite(url, limits)
+    from servicekit.engines.postgresql import Postgresql  # noqa: PLC0415 - its driver costs a service with SQLite start-up time
 
-
-def _primary_code(error: BaseException | None) -> int | None:
-    """SQLite's primary result code; extended ones carry it in their low byte."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None and isinstance(error, sqlite3.OperationalError) and str(error).startswith("folder "):
-        return sqlite3.SQLITE_CANTOPEN
-    return None if code is None else code & 0xFF
-
-
-def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options()["begin"])
+    return Postgresql(url, limits)
 
 
 def constraint_name(error: IntegrityError, metadata: sa.MetaData) -> str | None:
-    """The name of the constraint that was broken, or None if it cannot be told (SQLite: foreign keys, NOT NULL).
-
-    SQLite tells a unique constraint's columns instead of its name, which is looked up in `metadata`.
-    """
-    kind, _, told = str(error.orig).partition(" constraint failed: ")
-    if kind == "CHECK":
-        return told
-    if kind != "UNIQUE":
-        return None
-    if told.startswith("index "):
-        return told.removeprefix("index ").strip("'")
-    columns = {column.strip() for column in told.split(",")}
-    return _unique_names(metadata).get(frozenset(columns))
-
-
-def _unique_names(metadata: sa.MetaData) -> dict[frozenset[str], str]:
-    """The name of each unique constraint by its columns, written `table.column`."""
-    found: dict[frozenset[str], str] = {}
-    for table in metadata.tables.values():
-        uniques = [c for c in table.constraints if isinstance(c, sa.UniqueConstraint | sa.PrimaryKeyConstraint)]
-        for unique in [*uniques, *(index for index in table.indexes if index.unique)]:
-            name = str(unique.name)
-            found[frozenset(f"{table.name}.{column.name}" for column in unique.columns)] = name
-    return found
+    """The name of the constraint that was broken, or None if it cannot be told (NOT NULL; SQLite: foreign keys too)."""
+    told = getattr(error.orig, "diag", None)
+    if told is None:
+        return sqlite.constraint_name(error.orig, metadata)
+    name: str | None = told.constraint_name
+    return name

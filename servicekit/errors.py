@@ -223,6 +223,16 @@ class DatabaseUnavailable(Unavailable):
     reason = "DATABASE_UNAVAILABLE"
 
 
+class TransactionConflict(DatabaseUnavailable):
+    """The database broke a transaction off because of another one (a deadlock); nothing of it was written.
+
+    The same transaction, begun anew, is likely to succeed.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("DATABASE_LOCKED", message, retry_after=timedelta(milliseconds=500))
+
+
 class InternalError(ServiceError):
     """A bug. The id stands beside the full story in this service's log; the story is never sent."""
 

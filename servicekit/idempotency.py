@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from servicekit.database import Micros
 from servicekit.errors import DatabaseUnavailable, RequestIdReused
-from servicekit.sql import rows_in
+from servicekit.sql import rows_in, take_turns
 from servicekit.timestamps import to_micros
 
 KEPT = timedelta(hours=24)
@@ -68,7 +68,8 @@ Outcome = str | RequestIdReused | None
 def remembered(connection: sa.Connection, table: sa.Table, asked: Idempotency, now: datetime) -> str | None:
     """The response to the same request within the last 24 hours (`now` is product time), or None.
 
-    The id with another body raises RequestIdReused.
+    The id with another body raises RequestIdReused. In a transaction that writes, a request of the same id that is just
+    being served is waited for: so ask before any row is locked.
     """
     (outcome,) = remembered_many(connection, table, [asked], now)
     if isinstance(outcome, RequestIdReused):
@@ -83,6 +84,7 @@ def remembered_many(
     keys = {_key(one) for one in asked if one.request_id}
     if not keys:
         return [None] * len(asked)
+    take_turns(connection, table.name, [f"{scope} {request_id}" for scope, request_id in keys])
     is_valid = table.c.expire_micros > to_micros(now)
     rows = connection.execute(sa.select(table).where(_is_one_of(table, keys), is_valid))
     found = {(row.scope, row.request_id): row for row in rows}
@@ -98,8 +100,8 @@ def _outcome(asked: Idempotency, row: Any) -> Outcome:
 def remember(connection: sa.Connection, table: sa.Table, asked: Idempotency, response: str, now: datetime) -> None:
     """Keeps the response, in the same transaction as what it tells of. Does nothing without a request id.
 
-    Of two of the same request at the same moment the later one raises DatabaseUnavailable, and finds the answer when it
-    comes again.
+    Of two of the same request at the same moment the later one, had it not asked before, raises DatabaseUnavailable,
+    and finds the answer when it comes again.
     """
     remember_many(connection, table, [(asked, response)], now)
 
@@ -138,6 +140,7 @@ def purge(connection: sa.Connection, table: sa.Table, now: datetime, limit: int 
         .where(table.c.expire_micros <= to_micros(now))
         .order_by(table.c.expire_micros)
         .limit(limit)
+        .with_for_update(skip_locked=True)  # a replica that purges too takes others
     )
-    key = sa.tuple_(table.c.scope, table.c.request_id)
-    return connection.execute(sa.delete(table).where(key.in_(expired))).rowcount
+    keys = [(scope, request_id) for scope, request_id in connection.execute(expired)]
+    return connection.execute(sa.delete(table).where(_is_one_of(table, keys))).rowcount

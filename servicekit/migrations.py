@@ -36,7 +36,7 @@ def upgrade(database: Database, package: str, head: str) -> None:
 
     config = _config(package)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    with database.write() as connection:
+    with database.migrate() as connection:
         found = _version(connection)  # again: another replica may have been faster
         if found is not None and found not in known:
             raise DatabaseTooNew(found, head)

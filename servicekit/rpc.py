@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from servicekit import behavior, calls, status
 from servicekit import regions as region_rules
 from servicekit.errors import Code, FieldViolation, InternalError, InvalidArgument, ServiceError
+from servicekit.retries import retried
 
 _LOG = structlog.get_logger("servicekit.rpc")
 _UPDATED = re.compile(r"(?<!^)(?=[A-Z])")
@@ -38,6 +39,9 @@ def rpc(
     is looked at here, and the method looks at each item with `violations`. The field `shelf_mark` of a request for
     `UpdateShelfMark` may lack fields of its own: it says what to change.
 
+    The method is run anew when the database broke its transaction off because of another one and it called no other
+    service; so of several transactions in it, those before the last must be harmless when they are repeated.
+
     After it: a ServiceError goes out with its details, any other exception as INTERNAL with an id and never its text.
     One `rpc` line is logged per failure and, unless `audit` says otherwise, per success of a method that is not a Get,
     List or Preview.
@@ -58,7 +62,7 @@ def rpc(
                 started = time.perf_counter()
                 try:
                     check(self, request, violations_of)
-                    response = method(self, request, context)
+                    response = retried(functools.partial(method, self, request, context))
                 except Exception as error:  # noqa: BLE001 - a bug: whatever it is, its text stays here
                     failure = failure_of(error)
                 else:

@@ -2,12 +2,15 @@
 
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from zlib import crc32
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+_TURNS = 128
 
 
 def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -16,6 +19,18 @@ def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Ma
         # Imported late, by name: PostgreSQL's dialect costs a tenth of the time that a service may take to start.
         dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def take_turns(connection: sa.Connection, kind: str, keys: Iterable[str]) -> None:
+    """Until the transaction ends, whoever comes here with the same kind and key waits. For what has no row to lock yet.
+
+    Once for each kind in a transaction, before any row is locked: then nobody waits in a circle. Keys share 128 turns,
+    so now and then somebody waits for nothing; but however many the keys are, the server's table of locks holds them.
+    Does nothing on SQLite, where writers take turns anyway, and in a transaction that only reads.
+    """
+    if connection.get_execution_options().get("takes_turns"):
+        for turn in sorted({crc32(key.encode()) % _TURNS for key in keys}):
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(crc32(kind.encode()) % 2**31, turn)))
 
 
 class _Condition(FunctionElement[bool]):

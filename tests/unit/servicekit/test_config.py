@@ -116,8 +116,8 @@ def test_what_is_no_number_in_range_is_refused(text: str) -> None:
 
 
 def test_a_database_that_cannot_be_used_is_refused_and_no_secret_is_shown() -> None:
-    assert _problems(DATABASE_URL="postgresql://me:hidden@db/x", TOKEN="hidden") == (
-        "POLICY_SERVICE_DATABASE_URL: names the engine postgresql; this version has sqlite only",
+    assert _problems(DATABASE_URL="mysql://me:hidden@db/x", TOKEN="hidden") == (
+        "POLICY_SERVICE_DATABASE_URL: names the engine mysql; there are sqlite and postgresql",
         "POLICY_SERVICE_TOKEN: must be one of right",
     )
 

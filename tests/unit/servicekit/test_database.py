@@ -2,6 +2,8 @@
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +15,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from servicekit import database as database_module
-from servicekit.database import Database, DatabaseUrlError, check_url, constraint_name, key_column, new_metadata
+from servicekit.database import (
+    Database,
+    DatabaseUrlError,
+    Limits,
+    check_url,
+    constraint_name,
+    key_column,
+    new_metadata,
+    shown,
+)
+from servicekit.engines.sqlite import Sqlite
 from servicekit.errors import DatabaseUnavailable, NotFound
 
 metadata = new_metadata()
@@ -63,8 +74,11 @@ def _add(db: Database, name: str, *, after: str | None = None, then: BaseExcepti
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_module, "_WAIT_SECONDS", 0.05)
+def hasty(db: Database, path: Path) -> Iterator[Database]:
+    """The same database, for somebody who does not wait for long."""
+    made = Database(f"sqlite:///{path}", Limits(wait=timedelta(milliseconds=50), connections=2))
+    yield made
+    made.dispose()
 
 
 def test_what_is_committed_is_on_disk(db: Database, path: Path) -> None:
@@ -129,15 +143,14 @@ def test_many_writers_lose_no_update(db: Database) -> None:
         assert connection.scalar(sa.select(books.c.copies)) == 200
 
 
-def test_a_writer_that_waits_too_long_for_others_of_this_process_is_told_locked(db: Database, impatient: None) -> None:
-    with db.write(), ThreadPoolExecutor(1) as pool:
-        error = pool.submit(_error_of_writing, db).result()
+def test_a_writer_that_waits_too_long_for_others_of_this_process_is_told_locked(hasty: Database) -> None:
+    with hasty.write(), ThreadPoolExecutor(1) as pool:
+        error = pool.submit(_error_of_writing, hasty).result()
     assert (error.reason, error.retry_after) == ("DATABASE_LOCKED", timedelta(milliseconds=500))
-    _add(db, "second")
+    _add(hasty, "second")
 
 
-def test_a_database_locked_by_another_process_is_told_locked(impatient: None, db: Database, path: Path) -> None:
-    hasty = Database(f"sqlite:///{path}")
+def test_a_database_locked_by_another_process_is_told_locked(hasty: Database, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         error = _error_of_writing(hasty)
@@ -145,7 +158,6 @@ def test_a_database_locked_by_another_process_is_told_locked(impatient: None, db
         other.execute("ROLLBACK")
     assert (error.reason, error.retry_after) == ("DATABASE_LOCKED", timedelta(milliseconds=500))
     _add(hasty, "second")
-    hasty.dispose()
 
 
 def _error_of_writing(db: Database, name: str = "more") -> DatabaseUnavailable:
@@ -157,7 +169,7 @@ def _error_of_writing(db: Database, name: str = "more") -> DatabaseUnavailable:
 def test_a_full_database_is_told_loses_nothing_and_serves_reads(db: Database, path: Path) -> None:
     with db.read() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar() or 0
-    full = Database(f"sqlite:///{path}", max_page_count=pages + 3)
+    full = Database(f"sqlite:///{path}", Limits(max_page_count=pages + 3))
     kept = []
     with contextlib.suppress(DatabaseUnavailable):
         for number in range(100):
@@ -211,7 +223,7 @@ def test_a_disk_error_drops_the_connection_and_is_told(db: Database, path: Path)
     path.with_name("books.db-wal").unlink(missing_ok=True)
     sound = path.read_bytes()
     connected: list[object] = []
-    sa.event.listen(db._sqlite.reader, "connect", lambda connection, _: connected.append(connection))
+    sa.event.listen(db._engine.reader, "connect", lambda connection, _: connected.append(connection))
     path.write_bytes(sound[:4096] + b"\xff" * (len(sound) - 4096))
     with pytest.raises(DatabaseUnavailable) as caught:
         _names(db)
@@ -230,13 +242,10 @@ def test_ping_answers(db: Database) -> None:
     db.ping()
 
 
-def test_connections_that_are_all_in_use_are_told(monkeypatch: pytest.MonkeyPatch, impatient: None, path: Path) -> None:
-    monkeypatch.setattr(database_module, "_CONNECTIONS", 1)
-    small = Database(f"sqlite:///{path}")
-    with small.read(), ThreadPoolExecutor(1) as pool, pytest.raises(DatabaseUnavailable) as caught:
-        pool.submit(small.ping).result()
+def test_connections_that_are_all_in_use_are_told(hasty: Database) -> None:
+    with hasty.read(), hasty.read(), ThreadPoolExecutor(1) as pool, pytest.raises(DatabaseUnavailable) as caught:
+        pool.submit(hasty.ping).result()
     assert caught.value.reason == "DATABASE_LOCKED"
-    small.dispose()
 
 
 @pytest.mark.parametrize(
@@ -268,7 +277,8 @@ def test_a_writer_does_not_starve_those_who_wait(db: Database) -> None:
             ready.wait()
             order.append("greedy")
             waiting.wait()
-            while not db._sqlite._turn._waiting:  # until the other really waits
+            assert isinstance(db._engine, Sqlite)
+            while not db._engine._turn._waiting:  # until the other really waits
                 pass
         with db.write():
             order.append("greedy")
@@ -292,7 +302,10 @@ def test_a_writer_does_not_starve_those_who_wait(db: Database) -> None:
     [
         ("nonsense", "is not a database URL"),
         ("", "is not a database URL"),
-        ("postgresql://me:secret@host/db", "names the engine postgresql; this version has sqlite only"),
+        ("mysql://me:secret@host/db", "names the engine mysql; there are sqlite and postgresql"),
+        ("postgresql+asyncpg://me:secret@host/db", r"names the engine postgresql\+asyncpg"),
+        ("postgresql://me:secret@host", "names no database"),
+        ("postgresql://host/db?password=secret", "has a password where it would be shown"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:///file:x?mode=memory&uri=true", "names no file"),
@@ -302,3 +315,18 @@ def test_a_url_that_cannot_be_used_is_refused_without_showing_its_password(url: 
     with pytest.raises(DatabaseUrlError, match=text) as caught:
         check_url(url)
     assert "secret" not in str(caught.value)
+
+
+def test_a_url_is_shown_without_its_password() -> None:
+    url = check_url("postgresql://me:secret@host/db")
+    assert shown(url) == "postgresql://me:***@host/db"
+
+
+def test_a_service_with_sqlite_loads_neither_the_driver_nor_the_dialect_of_postgresql(path: Path) -> None:
+    script = (
+        "import sys; from servicekit.database import Database; "
+        f"Database('sqlite:///{path}').ping(); "
+        "print([m for m in sys.modules if m in ('psycopg', 'sqlalchemy.dialects.postgresql')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"[]\n"
