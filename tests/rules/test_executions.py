@@ -151,6 +151,7 @@ def test_a_sender_that_was_slower_than_its_lease_and_the_next_one_get_the_same_i
     assert world.task().build_start_time == START + TASK_LEASE
 
 
+@pytest.mark.engines("sqlite")
 @pytest.mark.rule("X1")
 @pytest.mark.parametrize("known", [True, False])
 def test_a_database_restored_from_an_older_copy_builds_no_second_image(

@@ -43,8 +43,8 @@ def db(tmp_path: Path) -> Iterator[Database]:
     opened.dispose()
 
 
-def test_migrations_and_metadata_agree() -> None:
-    assert migration_differences("compute_sim") == []
+def test_migrations_and_metadata_agree(tmp_path: Path) -> None:
+    assert migration_differences(tmp_path, "compute_sim") == []
 
 
 def test_an_instance_has_one_image_under_construction_whatever_the_code_does(db: Database) -> None:
@@ -95,6 +95,7 @@ def test_quotas_of_many_places_are_made_at_their_first_use(db: Database) -> None
     assert {kind: quota.limit for (_, kind), quota in first.items()} == DEFAULT_LIMITS
 
 
+@pytest.mark.engines("sqlite")
 @pytest.mark.parametrize("places", [1, 3])
 def test_no_query_of_a_batch_reads_a_whole_table(db: Database, places: int) -> None:
     """As tables grow, a batch must cost no more. What each query reads is asked of the planner itself."""

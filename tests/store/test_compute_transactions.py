@@ -21,7 +21,7 @@ from compute_sim.domain.instances import Disk, DiskKind, Instance, InstanceState
 from compute_sim.domain.keys import Place
 from compute_sim.domain.quotas import QuotaKind
 from compute_sim.domain.requests import ImageRequestReference
-from servicekit.database import Database
+from servicekit.database import Database, Limits
 from servicekit.errors import DatabaseUnavailable
 from servicekit.idempotency import Idempotency
 from servicekit.ids import Ids
@@ -72,6 +72,11 @@ def add_images(deps: Dependencies, numbers: range) -> list[Image]:
     return images
 
 
+def engines(deps: Dependencies) -> tuple[sa.Engine, sa.Engine]:
+    """For reading, and for writing."""
+    return deps.database._engine.reader, deps.database._engine.writer
+
+
 @contextmanager
 def statements(deps: Dependencies) -> Iterator[list[str]]:
     """Every statement that is sent within the block."""
@@ -80,13 +85,12 @@ def statements(deps: Dependencies) -> Iterator[list[str]]:
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         sent.append(statement)
 
-    engines = (deps.database._sqlite.reader, deps.database._sqlite.writer)
-    for engine in engines:
+    for engine in engines(deps):
         sa.event.listen(engine, "before_cursor_execute", note)
     try:
         yield sent
     finally:
-        for engine in engines:
+        for engine in engines(deps):
             sa.event.remove(engine, "before_cursor_execute", note)
 
 
@@ -126,11 +130,12 @@ def test_looking_writes_only_when_a_build_is_due(deps: Dependencies, time: Manua
             get_images(deps, [image.key])
         return [statement for statement in sent if statement.startswith(("BEGIN", "UPDATE"))]
 
-    assert beginnings_and_updates() == ["BEGIN"]
+    reads, writes = (engine.get_execution_options()["begin"] for engine in engines(deps))
+    assert beginnings_and_updates() == [reads]
     time.product.advance(BUILD)
     looked, wrote, settled = beginnings_and_updates()
-    assert (looked, wrote, settled.split()[:2]) == ("BEGIN", "BEGIN IMMEDIATE", ["UPDATE", "images"])
-    assert beginnings_and_updates() == ["BEGIN"]
+    assert (looked, wrote, settled.split()[:2]) == (reads, writes, ["UPDATE", "images"])
+    assert beginnings_and_updates() == [reads]
 
 
 def test_an_id_that_is_taken_is_drawn_anew(deps: Dependencies, time: ManualClocks) -> None:
@@ -159,13 +164,14 @@ class _Repeating(Ids):
         return f"{prefix}-{self._drawn % 3}{number:09}" if prefix == "snapshot" else f"{prefix}-{number:010}"
 
 
+@pytest.mark.engines("sqlite")
 def test_a_full_database_takes_nothing_and_loses_nothing(tmp_path: Path, deps: Dependencies) -> None:
     add_instances(deps, range(400))
     (kept,) = add_images(deps, range(1))
     deps.database.dispose()
     with sa.create_engine(f"sqlite:///{tmp_path}/compute_sim.db").connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-    full = Database(f"sqlite:///{tmp_path}/compute_sim.db", max_page_count=pages + 2)
+    full = Database(f"sqlite:///{tmp_path}/compute_sim.db", Limits(max_page_count=pages + 2))
     cramped = Dependencies(full, deps.clocks, deps.ids, deps.simulation)
     with pytest.raises(DatabaseUnavailable) as caught:
         add_images(cramped, range(1, 400))

@@ -12,8 +12,8 @@ from log_service.store import log_sets, log_topics, schema
 from tests.support import START, database, migration_differences
 
 
-def test_migrations_and_metadata_agree() -> None:
-    assert migration_differences("log_service") == []
+def test_migrations_and_metadata_agree(tmp_path: Path) -> None:
+    assert migration_differences(tmp_path, "log_service") == []
 
 
 def test_a_refused_log_set_or_topic_leaves_no_row_and_no_count(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def stored(db: Database, execution: Execution) -> list[Task]:
 # Tables
 
 
-def test_migrations_make_exactly_the_metadata_and_end_at_head() -> None:
-    assert migration_differences("scheduler_service") == []
+def test_migrations_make_exactly_the_metadata_and_end_at_head(tmp_path: Path) -> None:
+    assert migration_differences(tmp_path, "scheduler_service") == []
 
 
 @pytest.mark.rule("X1")
@@ -308,7 +308,7 @@ def test_the_open_tasks_of_an_instance_are_found_oldest_first(db: Database) -> N
     store(db, made[0], oldest, resolving, a_task("i-3", made[0]))
     for execution, task in ((made[1], done), (made[2], late), (made[3], newest)):
         store(db, execution, task)
-    with db.read() as connection:
+    with db.write() as connection:
         found = tasks.open_of_instances(connection, [instance_name("i-1"), instance_name("i-2")])
     assert found == {instance_name("i-1"): [oldest, newest], instance_name("i-2"): [resolving]}
 
@@ -457,6 +457,7 @@ def test_what_is_removed_is_counted_once(db: Database) -> None:
         assert outbox.dropped(connection) == 2
 
 
+@pytest.mark.engines("sqlite")
 def test_a_step_reads_by_index_only(db: Database) -> None:
     """Its cost depends on what is due, not on how many tasks there ever were."""
     with db.read() as connection:
@@ -472,6 +473,7 @@ def test_a_step_reads_by_index_only(db: Database) -> None:
             assert not any(step.startswith("SCAN") or "TEMP B-TREE" in step for step in steps), steps
 
 
+@pytest.mark.engines("sqlite")
 def test_a_result_is_recorded_by_index_only(db: Database) -> None:
     """What each statement reads is asked of the planner itself, as the statement is sent."""
     plans: list[str] = []

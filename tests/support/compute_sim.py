@@ -43,11 +43,10 @@ from autoimage.compute.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
 from compute_sim.dependencies import Dependencies
 from compute_sim.domain.builds import Simulation
 from compute_sim.main import registrations
-from servicekit.database import Database
 from servicekit.errors import Code, ServiceError
 from servicekit.ids import Ids
 from servicekit.status import from_rpc_error
-from tests.support import ManualClocks, clocks, database, running_server
+from tests.support import ManualClocks, clocks, reopened, running_server
 
 PLACE = "accounts/acme/regions/cn-north-1"
 INSTANCE = f"{PLACE}/instances/web"
@@ -170,8 +169,7 @@ def running_compute(
 ) -> Iterator[Compute]:
     """With its database in the folder, a new one or that of before; its clocks stand still, at START unless given."""
     time = time or clocks()
-    path = folder / "compute_sim.db"
-    db = Database(f"sqlite:///{path}") if path.exists() else database(folder, "compute_sim")
+    db = reopened(folder, "compute_sim")
     simulation = Simulation(timedelta(seconds=2), timedelta(seconds=0.1), failure_probability, seed=1)
     deps = Dependencies(db, time, Ids(), simulation)
     try:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -56,10 +55,6 @@ class FixedRandom(random.Random):
         return self.share
 
 
-def _leave_unsynced(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA synchronous=OFF")
-
-
 class World:
     """What a test needs to see the main job at work; `check` says whether all the promises were kept so far."""
 
@@ -74,8 +69,6 @@ class World:
         self.wakes: list[Wake] = []
         self._made = 0
         self.database: Database = database(folder, "scheduler_service")
-        # A process that dies here leaves the machine running: nothing needs to be synced to disk, and tests take half.
-        sa.event.listen(self.database._sqlite.reader.pool, "connect", _leave_unsynced)
         self._observe_writes()
         self.deps = self.replica()
 

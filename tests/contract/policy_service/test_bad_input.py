@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
 from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy
+from policy_service.store.schema import metadata
 from servicekit.errors import Code
 from tests.support import error_of
 from tests.support.policy_service import PLACE, POLICY, PolicyService, instance_name, policy, schedule
@@ -170,11 +172,10 @@ def call(service: PolicyService, method: str, request: Message) -> Any:
     return getattr(stub, method)(request)
 
 
-def stored(service: PolicyService) -> str:
+def stored(service: PolicyService) -> dict[str, list[str]]:
+    """All rows of all tables."""
     with service.deps.database.read() as connection:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        return "\n".join(driver.iterdump())
+        return {table.name: sorted(map(str, connection.execute(sa.select(table)))) for table in metadata.sorted_tables}
 
 
 def test_bad_requests_are_refused_for_their_field_and_write_nothing(service: PolicyService) -> None:
