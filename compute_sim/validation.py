@@ -83,6 +83,7 @@ def attach_disk(request: instance_service.AttachDiskRequest) -> Violations:
         v.name("name", request.name, INSTANCE)
         + _device_name("disk.device_name", request.disk.device_name)
         + _size("disk.size_gib", request.disk)
+        + v.request_id("request_id", request.request_id)
     )
 
 

@@ -80,7 +80,7 @@ class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
     @rpc(validation.attach_disk)
     def AttachDisk(self, request: pb.AttachDiskRequest, context: grpc.ServicerContext) -> InstanceMessage:
         key, disk = convert.key(INSTANCE, request.name), convert.new_disk(request.disk)
-        return convert.instance(attach_disk(self._deps, key, disk))
+        return convert.instance(attach_disk(self._deps, key, disk, Idempotency.of(request)))
 
     @rpc(validation.detach_disk)
     def DetachDisk(self, request: pb.DetachDiskRequest, context: grpc.ServicerContext) -> InstanceMessage:

@@ -98,8 +98,8 @@ class Compute:
     def stop(self, name: str = INSTANCE) -> Instance:
         return self.instances.StopInstance(StopInstanceRequest(name=name))
 
-    def attach(self, disk: InstanceDisk, name: str = INSTANCE) -> Instance:
-        return self.instances.AttachDisk(AttachDiskRequest(name=name, disk=disk))
+    def attach(self, disk: InstanceDisk, name: str = INSTANCE, request_id: str = "") -> Instance:
+        return self.instances.AttachDisk(AttachDiskRequest(name=name, disk=disk, request_id=request_id))
 
     def detach(self, device_name: str, name: str = INSTANCE) -> Instance:
         return self.instances.DetachDisk(DetachDiskRequest(name=name, device_name=device_name))

@@ -183,6 +183,7 @@ CHANGES: list[Case] = [
     *((DetachDiskRequest(name=wrong, device_name="vdb"), {"name"}) for wrong in ("", "nonsense", IMAGE)),
     *((DetachDiskRequest(name=INSTANCE, device_name=wrong), {"device_name"}) for wrong in ("", "vd", "VDB", "vdaa")),
     (DetachDiskRequest(), {"name", "device_name"}),
+    (attached(request_id=NOT_A_UUID), {"request_id"}),
 ]
 
 
