@@ -25,6 +25,8 @@ IMAGE_FIELDS = frozenset({"display_name", "labels", "deletion_protected", "expir
 _MAX_BATCH = 500
 _MAX_FILTER_IDS = 100
 _MAX_LABELS = 64
+_MAX_LABEL_BYTES = 16_384
+"""So that the largest batch of images fits in a message: 500 of 16 KiB and what else they have, in 16 MiB."""
 _MAX_LIMIT = 1_000_000
 _DEVICE_NAME = re.compile(r"vd[a-z]")
 _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -207,6 +209,9 @@ def _labels(field: str, labels: Mapping[str, str]) -> Violations:
         if not _LABEL_KEY.fullmatch(key):
             found += v.fail(field, "keys must be 1 to 63 lower-case letters, digits, `_` or `-`, a letter first")
         found += v.length(f'{field}["{key}"]', value, 0, 256)
+    size = sum(len(text.encode()) for label in labels.items() for text in label)
+    if size > _MAX_LABEL_BYTES:
+        found += v.fail(field, f"keys and values must have at most {_MAX_LABEL_BYTES} bytes together, have {size}")
     return found
 
 

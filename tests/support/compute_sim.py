@@ -57,6 +57,8 @@ OTHER_REQUEST_ID = "123e4567-e89b-42d3-a456-426614174001"
 BUILD = timedelta(seconds=14)
 """How long a build of `disks()` takes: 2 s, and 0.1 s for each of its 120 GiB."""
 MICROSECOND = timedelta(microseconds=1)
+BULKY = {f"a{number:02}": "国" * 82 + "x" * 7 for number in range(64)}
+"""Labels of 16,384 bytes together, the most that an image may have."""
 T = TypeVar("T")
 _OF_IMAGE = ("display_name", "labels", "deletion_protected", "expire_time")
 

@@ -246,7 +246,9 @@ class Image(_message.Message):
     """A protected image can't be deleted until it is protected no more."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Marks of whoever made the image: at most 64; keys 1 to 63 characters `[a-z][a-z0-9_-]*`, values at most 256 characters."""
+        """Marks of whoever made the image: at most 64; keys 1 to 63 characters `[a-z][a-z0-9_-]*`, values at most 256 characters;
+        keys and values together at most 16,384 bytes in UTF-8.
+        """
 
     @_builtins.property
     def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageDisk]:
