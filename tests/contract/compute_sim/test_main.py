@@ -13,6 +13,7 @@ from autoimage.compute.v1.quota_service_pb2_grpc import QuotaServiceStub
 from compute_sim.main import compose, main
 from compute_sim.settings import Settings
 from servicekit.clock import ClockFileError
+from servicekit.loop import Wake
 from tests.support.compute_sim import PLACE
 
 
@@ -33,6 +34,12 @@ def test_on_an_empty_folder_it_becomes_healthy_and_serves(tmp_path: Path) -> Non
     service.server.close()
     for close in service.closing:
         close()
+
+
+def test_it_keeps_house_by_itself(tmp_path: Path) -> None:
+    service = compose(settings(tmp_path))
+    assert [(loop.name, loop._step()) for loop in service.loops] == [("housekeeping", Wake())]
+    service.closing[0]()
 
 
 def test_a_clock_file_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
