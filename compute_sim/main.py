@@ -8,11 +8,13 @@ from autoimage.compute.v1 import (
     quota_service_pb2_grpc,
     snapshot_service_pb2_grpc,
 )
+from autoimage.simulation.v1 import simulation_service_pb2_grpc
 from compute_sim.commands.keep_house import keep_house
 from compute_sim.dependencies import Dependencies
 from compute_sim.servicers.images import ImageServicer
 from compute_sim.servicers.instances import InstanceServicer
 from compute_sim.servicers.quotas import QuotaServicer
+from compute_sim.servicers.simulation import SimulationServicer
 from compute_sim.servicers.snapshots import SnapshotServicer
 from compute_sim.settings import Settings
 from compute_sim.store import schema
@@ -51,6 +53,11 @@ def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registrat
             quota_service_pb2_grpc.add_QuotaServiceServicer_to_server,
             QuotaServicer(deps, regions),
             "autoimage.compute.v1.QuotaService",
+        ),
+        (
+            simulation_service_pb2_grpc.add_SimulationServiceServicer_to_server,
+            SimulationServicer(deps, regions),
+            "autoimage.simulation.v1.SimulationService",
         ),
     ]
 

@@ -101,4 +101,14 @@ quotas = sa.Table(
     sa.CheckConstraint("used >= 0", name="used"),
 )
 
+# One row, made at the first change. No content: as the service's settings say.
+simulations = sa.Table(
+    "simulations",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("content", sa.JSON(none_as_null=True)),
+    sa.CheckConstraint("id = 1", name="one"),
+)
+
 requests = request_table(metadata)

@@ -40,8 +40,11 @@ from autoimage.compute.v1.quota_service_pb2 import ListQuotasRequest, UpdateQuot
 from autoimage.compute.v1.quota_service_pb2_grpc import QuotaServiceStub
 from autoimage.compute.v1.snapshot_service_pb2 import DeleteSnapshotRequest, ListSnapshotsRequest
 from autoimage.compute.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
+from autoimage.simulation.v1.simulation_pb2 import Simulation as SimulationMessage
+from autoimage.simulation.v1.simulation_service_pb2 import UpdateSimulationRequest
+from autoimage.simulation.v1.simulation_service_pb2_grpc import SimulationServiceStub
 from compute_sim.dependencies import Dependencies
-from compute_sim.domain.builds import Simulation
+from compute_sim.domain.simulation import Simulation
 from compute_sim.main import registrations
 from servicekit.database import Database
 from servicekit.errors import Code, ServiceError
@@ -71,13 +74,16 @@ class Compute:
     images: ImageServiceStub
     snapshots: SnapshotServiceStub
     quotas: QuotaServiceStub
+    simulation: SimulationServiceStub
     deps: Dependencies
     time: ManualClocks
+    slept: list[float]
+    """The seconds that calls slept, as the simulation said: none of them in truth."""
 
     def call(self, request: Message) -> Any:
         """Calls the method that takes this request."""
         method = request.DESCRIPTOR.name.removesuffix("Request")
-        stubs = (self.instances, self.images, self.snapshots, self.quotas)
+        stubs = (self.instances, self.images, self.snapshots, self.quotas, self.simulation)
         return next(getattr(stub, method) for stub in stubs if hasattr(stub, method))(request)
 
     def create_instance(self, instance_id: str = "web", parent: str = PLACE, **fields: Any) -> Instance:
@@ -148,6 +154,12 @@ class Compute:
     def set_limit(self, quota: str, limit: int, parent: str = PLACE) -> Quota:
         return self.quotas.UpdateQuota(UpdateQuotaRequest(quota=Quota(name=f"{parent}/quotas/{quota}", limit=limit)))
 
+    def simulate(self, **fields: Any) -> SimulationMessage:
+        """Changes these fields of the simulation, and no others."""
+        simulation = SimulationMessage(name="simulation", **fields)
+        mask = FieldMask(paths=[field for field in fields if field != "etag"])
+        return self.simulation.UpdateSimulation(UpdateSimulationRequest(simulation=simulation, update_mask=mask))
+
     def exists(self, parent: str = PLACE) -> dict[str, int]:
         """What `used` has to be: what there is, counted."""
         disks = [disk for each in self.list_instances(parent) for disk in each.disks if disk.disk]
@@ -175,7 +187,8 @@ def running_compute(
     path = folder / "compute_sim.db"
     db = Database(f"sqlite:///{path}") if path.exists() else database(folder, "compute_sim")
     simulation = Simulation(timedelta(seconds=2), timedelta(seconds=0.1), failure_probability, seed=1)
-    deps = Dependencies(db, time, Ids(), simulation)
+    slept: list[float] = []
+    deps = Dependencies(db, time, Ids(), simulation, slept.append)
     try:
         with running_server(*registrations(deps, REGIONS)) as channel:
             yield Compute(
@@ -183,8 +196,10 @@ def running_compute(
                 ImageServiceStub(channel),
                 SnapshotServiceStub(channel),
                 QuotaServiceStub(channel),
+                SimulationServiceStub(channel),
                 deps,
                 time,
+                slept,
             )
     finally:
         db.dispose()

@@ -26,8 +26,9 @@ def test_on_an_empty_folder_it_becomes_healthy_and_serves(tmp_path: Path) -> Non
     service = compose(settings(tmp_path))
     with grpc.insecure_channel(f"127.0.0.1:{service.server.start()}") as channel:
         stub: Any = HealthStub(channel)
-        for name in ("InstanceService", "ImageService", "SnapshotService", "QuotaService"):
-            health = stub.Check(HealthCheckRequest(service=f"autoimage.compute.v1.{name}"))
+        services = ("InstanceService", "ImageService", "SnapshotService", "QuotaService")
+        for name in (*(f"compute.v1.{name}" for name in services), "simulation.v1.SimulationService"):
+            health = stub.Check(HealthCheckRequest(service=f"autoimage.{name}"))
             assert health.status == HealthCheckResponse.SERVING
         quota = QuotaServiceStub(channel).GetQuota(GetQuotaRequest(name=f"{PLACE}/quotas/images"))
     assert quota.limit == 5
