@@ -9,11 +9,34 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 
-from autoimage.compute.v1.compute_pb2 import Image
-from autoimage.compute.v1.image_service_pb2 import BatchCreateImagesRequest, BatchGetImagesRequest
-from autoimage.compute.v1.instance_service_pb2 import GetInstanceRequest
-from autoimage.compute.v1.quota_service_pb2 import GetQuotaRequest
+from autoimage.compute.v1 import image_service_pb2, instance_service_pb2, quota_service_pb2, snapshot_service_pb2
+from autoimage.compute.v1.compute_pb2 import Image, Quota
+from autoimage.compute.v1.image_service_pb2 import (
+    BatchCreateImagesRequest,
+    BatchGetImagesRequest,
+    DeleteImageRequest,
+    GetImageRequest,
+    ImageRequestReference,
+    ListImagesRequest,
+    ResolveImageRequestsRequest,
+    UpdateImageRequest,
+)
+from autoimage.compute.v1.instance_service_pb2 import (
+    AttachDiskRequest,
+    BatchCreateInstancesRequest,
+    BatchGetInstancesRequest,
+    CreateInstanceRequest,
+    DeleteInstanceRequest,
+    DetachDiskRequest,
+    GetInstanceRequest,
+    ListInstancesRequest,
+    StartInstanceRequest,
+    StopInstanceRequest,
+)
+from autoimage.compute.v1.quota_service_pb2 import GetQuotaRequest, ListQuotasRequest, UpdateQuotaRequest
+from autoimage.compute.v1.snapshot_service_pb2 import DeleteSnapshotRequest, GetSnapshotRequest, ListSnapshotsRequest
 from autoimage.simulation.v1.simulation_pb2 import CallConduct, Simulation
 from autoimage.simulation.v1.simulation_service_pb2 import (
     GetSimulationRequest,
@@ -33,6 +56,7 @@ from tests.support.compute_sim import (
     cloud,
     facts,
     image_request,
+    instance,
     running_compute,
 )
 
@@ -250,6 +274,44 @@ def test_a_refused_call_does_nothing(compute: Compute) -> None:
     error = error_of(compute.create_image)
     assert (facts(error), error.retry_after) == (REFUSED, timedelta(seconds=1))
     assert compute.used()["images"] == compute.exists()["images"] == 0
+
+
+def test_every_method_of_the_compute_contract_meets_faults(compute: Compute) -> None:
+    compute.simulate(calls=[CallConduct(method="*", refusal_probability=1.0)])
+    image, snapshot, quota = (f"{PLACE}/{kind}/a" for kind in ("images", "snapshots", "quotas"))
+    create = CreateInstanceRequest(parent=PLACE, instance=instance())
+    reference = ImageRequestReference(source_instance=INSTANCE, request_id=REQUEST_ID)
+    requests: list[Message] = [
+        create,
+        BatchCreateInstancesRequest(parent=PLACE, requests=[create]),
+        BatchGetInstancesRequest(parent=PLACE, names=[INSTANCE]),
+        ListInstancesRequest(parent=PLACE),
+        *(
+            kind(name=INSTANCE)
+            for kind in (GetInstanceRequest, DeleteInstanceRequest, StartInstanceRequest, StopInstanceRequest)
+        ),
+        AttachDiskRequest(name=INSTANCE, disk=cloud()),
+        DetachDiskRequest(name=INSTANCE, device_name="vdb"),
+        image_request(),
+        BatchCreateImagesRequest(parent=PLACE, requests=[image_request()]),
+        GetImageRequest(name=image),
+        BatchGetImagesRequest(parent=PLACE, names=[image]),
+        ListImagesRequest(parent=PLACE),
+        UpdateImageRequest(image=Image(name=image)),
+        DeleteImageRequest(name=image),
+        ResolveImageRequestsRequest(requests=[reference]),
+        GetSnapshotRequest(name=snapshot),
+        ListSnapshotsRequest(parent=PLACE),
+        DeleteSnapshotRequest(name=snapshot),
+        GetQuotaRequest(name=quota),
+        ListQuotasRequest(parent=PLACE),
+        UpdateQuotaRequest(quota=Quota(name=quota, limit=1)),
+    ]
+    assert {facts(error_of(compute.call, request)) for request in requests} == {REFUSED}
+    modules = (instance_service_pb2, image_service_pb2, snapshot_service_pb2, quota_service_pb2)
+    services = [service for module in modules for service in module.DESCRIPTOR.services_by_name.values()]
+    of_the_contract = {method.input_type.full_name for service in services for method in service.methods}
+    assert {request.DESCRIPTOR.full_name for request in requests} == of_the_contract
 
 
 def test_a_throttled_call_does_nothing_and_is_told_when_to_come_again(compute: Compute) -> None:
