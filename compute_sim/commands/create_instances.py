@@ -76,9 +76,9 @@ class _Creation:
     """What was made for each scope and request id."""
 
     def repeated(self, new: NewInstance, asked: Idempotency, answer: Outcome) -> Key | None:
-        """The instance that the same request made before, as is remembered, or earlier in this batch. Raises why not.
+        """The instance that the same request made, as is remembered, or earlier in this batch; None if there was none.
 
-        None if there was no such request.
+        The id with another body raises RequestIdReused.
         """
         if isinstance(answer, RequestIdReused):
             raise answer
