@@ -14,7 +14,7 @@ MARK_KEPT = timedelta(days=400)
 
 
 class RequestFate(StrEnum):
-    """ACCEPTED: it has an image, until that is DELETED. RESOLVED: it was given up before it had one, for ever."""
+    """ACCEPTED: it has an image, until that is DELETED. RESOLVED: it was given up before it had one."""
 
     ACCEPTED = "ACCEPTED"
     RESOLVED = "RESOLVED"
