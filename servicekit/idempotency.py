@@ -69,7 +69,7 @@ def remembered(connection: sa.Connection, table: sa.Table, asked: Idempotency, n
     """The response to the same request within the last 24 hours (`now` is product time), or None.
 
     The id with another body raises RequestIdReused. In a transaction that writes, a request of the same id that is just
-    being served is waited for: so ask before any row is locked.
+    being served is waited for (see `sql.take_turns`).
     """
     (outcome,) = remembered_many(connection, table, [asked], now)
     if isinstance(outcome, RequestIdReused):

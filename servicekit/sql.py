@@ -11,6 +11,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 _TURNS = 128
+_TAKE_TURNS = sa.text("SELECT pg_advisory_xact_lock(:kind, turn) FROM unnest(CAST(:turns AS integer[])) AS turn")
 
 
 def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -24,13 +25,14 @@ def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Ma
 def take_turns(connection: sa.Connection, kind: str, keys: Iterable[str]) -> None:
     """Until the transaction ends, whoever comes here with the same kind and key waits. For what has no row to lock yet.
 
-    Once for each kind in a transaction, before any row is locked: then nobody waits in a circle. Keys share 128 turns,
-    so now and then somebody waits for nothing; but however many the keys are, the server's table of locks holds them.
+    Once for each kind in a transaction, and for all transactions at the same place among the rows that they lock: then
+    nobody waits in a circle. Keys share 128 turns, so now and then somebody waits for nothing; but however many the
+    keys are, the server's table of locks holds them.
     Does nothing on SQLite, where writers take turns anyway, and in a transaction that only reads.
     """
     if connection.get_execution_options().get("takes_turns"):
-        for turn in sorted({crc32(key.encode()) % _TURNS for key in keys}):
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(crc32(kind.encode()) % 2**31, turn)))
+        turns = sorted({crc32(key.encode()) % _TURNS for key in keys})
+        connection.execute(_TAKE_TURNS, {"kind": crc32(kind.encode()) % 2**31, "turns": turns})
 
 
 class _Condition(FunctionElement[bool]):

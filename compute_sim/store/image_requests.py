@@ -56,7 +56,6 @@ def mark_deleted(connection: sa.Connection, images: Collection[Key], now: dateti
 
 def purge(connection: sa.Connection, before: datetime, limit: int) -> int:
     """Deletes at most `limit` of the marks that were made by then; how many."""
-    key = sa.tuple_(image_requests.c.account, image_requests.c.region, image_requests.c.request_id)
     old = (
         sa.select(image_requests.c.account, image_requests.c.region, image_requests.c.request_id)
         .where(
@@ -64,5 +63,9 @@ def purge(connection: sa.Connection, before: datetime, limit: int) -> int:
             image_requests.c.since_micros <= to_micros(before),
         )
         .limit(limit)
+        .with_for_update(skip_locked=True)  # a replica that purges too takes others
     )
-    return connection.execute(sa.delete(image_requests).where(key.in_(old))).rowcount
+    keys = [key_of(row, "request_id") for row in connection.execute(old)]
+    if not keys:
+        return 0
+    return connection.execute(sa.delete(image_requests).where(is_among(image_requests, "request_id", keys))).rowcount

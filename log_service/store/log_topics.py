@@ -75,6 +75,8 @@ def _taken(error: IntegrityError, name: LogTopicName, display_name: str) -> Exce
             return LogTopicExists(name)
         case "uq_log_topics_display_name":
             return DisplayNameTaken("log topic", name.parent, display_name)
+        case "fk_log_topics_log_set_key":  # deleted since it was looked up
+            return LogSetNotFound(name.parent)
     return error
 
 

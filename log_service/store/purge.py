@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from log_service.domain.limits import RETENTION_DAYS, kept_since
 from log_service.store import schema
+from servicekit.sql import rows_in
 from servicekit.timestamps import to_micros
 
 _HAS_ENTRIES = sa.exists().where(schema.log_entries.c.topic_key == schema.log_topics.c.key)
@@ -49,5 +50,9 @@ def deleted_topics(connection: sa.Connection, limit: int) -> int:
 
 
 def _delete_entries(connection: sa.Connection, chosen: sa.Select[tuple[int, int]]) -> int:
-    key = sa.tuple_(schema.log_entries.c.topic_key, schema.log_entries.c.sequence)
-    return connection.execute(sa.delete(schema.log_entries).where(key.in_(chosen))).rowcount
+    """Passes over those that a replica is just deleting."""
+    entries = schema.log_entries
+    locked = chosen.with_for_update(of=entries, skip_locked=True)
+    keys = [(row.topic_key, row.sequence) for row in connection.execute(locked)]
+    is_chosen = rows_in((entries.c.topic_key, entries.c.sequence), keys)
+    return connection.execute(sa.delete(entries).where(is_chosen)).rowcount

@@ -28,11 +28,15 @@ class ConcurrentChange(Exception):
 
 
 def link(connection: sa.Connection, added: Collection[Association]) -> None:
-    """Adds associations, counts them at their policies, which are locked. ConcurrentChange if an instance has one."""
+    """Adds associations, counts them at their policies, which are locked. ConcurrentChange if an instance has one.
+
+    In the order of the instances: two that add the same to different policies do not wait for each other in a circle.
+    """
     if not added:
         return
+    rows = [_row(association) for association in sorted(added, key=lambda each: each.instance_id)]
     try:
-        connection.execute(sa.insert(table), [_row(association) for association in added])
+        connection.execute(sa.insert(table), rows)
     except IntegrityError as error:
         if constraint_name(error, metadata) == "uq_associations_account_region_instance_id":
             raise ConcurrentChange from error

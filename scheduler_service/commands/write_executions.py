@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from scheduler_service.commands.record import Change, record
 from scheduler_service.dependencies import Dependencies
@@ -15,23 +14,21 @@ from scheduler_service.domain.tasks import Phase, Task, TaskState, ended, ending
 from scheduler_service.store import executions as execution_store
 from scheduler_service.store import outbox
 from scheduler_service.store import tasks as task_store
-
-_RACES = 5
+from servicekit.retries import retried
 
 
 def write_executions(deps: Dependencies, triggers: Sequence[Trigger]) -> None:
     """Executions, image tasks and "started" log entries of the triggers, in one transaction (step 2 of the main job).
 
-    What another replica wrote of the same triggers in the meantime is found on the next try.
+    What another replica wrote of the same triggers before is left as it is.
     """
-    for attempt in range(_RACES):
-        try:
-            with deps.database.write() as connection:
-                _write(connection, triggers, deps.clocks.product.now(), deps.clocks.operating.now())
-            return
-        except IntegrityError:
-            if attempt == _RACES - 1:
-                raise
+    retried(lambda: _write_all(deps, triggers))
+
+
+def _write_all(deps: Dependencies, triggers: Sequence[Trigger]) -> None:
+    with deps.database.write() as connection:
+        execution_store.take_turns_in(connection, {(trigger.account, trigger.region) for trigger in triggers})
+        _write(connection, triggers, deps.clocks.product.now(), deps.clocks.operating.now())
 
 
 def _write(connection: sa.Connection, triggers: Sequence[Trigger], product: datetime, operating: datetime) -> None:

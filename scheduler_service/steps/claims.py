@@ -14,6 +14,7 @@ from scheduler_service.store import executions as execution_store
 from scheduler_service.store import tasks as task_store
 from servicekit.errors import ServiceError
 from servicekit.loop import Wake
+from servicekit.retries import retried
 
 BATCH = 500
 """Tasks in one call to another service."""
@@ -64,8 +65,7 @@ def write(deps: Dependencies, changes: Sequence[Change]) -> list[Change]:
     """Records changes in a transaction of their own; returns those that counted."""
     if not changes:
         return []
-    with deps.database.write() as connection:
-        kept = record(connection, changes, deps.clocks.product.now())
+    kept = retried(lambda: _record(deps, changes))
     for before, after in kept:
         if after.state.ended and not before.state.ended:
             _LOG.info(
@@ -77,6 +77,11 @@ def write(deps: Dependencies, changes: Sequence[Change]) -> list[Change]:
                 image=after.image,
             )
     return kept
+
+
+def _record(deps: Dependencies, changes: Sequence[Change]) -> list[Change]:
+    with deps.database.write() as connection:
+        return record(connection, changes, deps.clocks.product.now())
 
 
 def put_off_all(deps: Dependencies, tasks: Sequence[Task], reason: str, error: ServiceError) -> None:

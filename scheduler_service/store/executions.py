@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from scheduler_service.domain.executions import Execution, ExecutionState, Kind, Missed, TaskCounts
 from scheduler_service.store.schema import executions
+from servicekit.sql import take_turns
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 
 _COLUMNS = list(executions.columns)
@@ -23,6 +24,14 @@ def known(connection: sa.Connection, uids: Collection[str]) -> set[str]:
     for chunk in chunks(list(uids)):
         found.update(connection.scalars(sa.select(executions.c.uid).where(executions.c.uid.in_(chunk))))
     return found
+
+
+def take_turns_in(connection: sa.Connection, places: Collection[tuple[str, str]]) -> None:
+    """Nobody else begins executions in these accounts and regions until the transaction ends.
+
+    Otherwise two that begin at the same moment miss each other: executions of one trigger, tasks of one instance.
+    """
+    take_turns(connection, "executions", [f"{account}/{region}" for account, region in places])
 
 
 def insert(connection: sa.Connection, new: Iterable[Execution]) -> None:

@@ -39,8 +39,11 @@ def oldest(connection: sa.Connection, limit: int) -> list[Waiting]:
 
 
 def remove(connection: sa.Connection, ids: Collection[int]) -> int:
-    """Returns how many were there still."""
-    return connection.execute(sa.delete(outbox).where(outbox.c.id.in_(ids))).rowcount if ids else 0
+    """Returns how many were there still. Locks in key order: replicas that delivered the same do not deadlock."""
+    if not ids:
+        return 0
+    connection.execute(sa.select(outbox.c.id).where(outbox.c.id.in_(ids)).order_by(outbox.c.id).with_for_update())
+    return connection.execute(sa.delete(outbox).where(outbox.c.id.in_(ids))).rowcount
 
 
 def count(connection: sa.Connection) -> int:

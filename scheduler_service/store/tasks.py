@@ -94,17 +94,17 @@ def update(connection: sa.Connection, tasks: Iterable[Task]) -> None:
 
 
 def open_of_instances(connection: sa.Connection, instances: Collection[str]) -> dict[str, list[Task]]:
-    """The tasks of these instances (full names) that have not ended, oldest first, now locked."""
+    """The tasks of these instances (full names) that have not ended, oldest first, now locked, in key order."""
+    query = (
+        sa.select(*_COLUMNS)
+        .where(rows_in([image_tasks.c.instance], [(name,) for name in instances]), image_tasks.c.phase.in_(_OPEN))
+        .order_by(image_tasks.c.execution_uid, image_tasks.c.instance_id)
+        .with_for_update()
+    )
+    locked = [_task(row) for row in connection.execute(query).mappings()]
     found: dict[str, list[Task]] = {}
-    for chunk in chunks(sorted(instances)):
-        query = (
-            sa.select(*_COLUMNS)
-            .where(image_tasks.c.instance.in_(chunk), image_tasks.c.phase.in_(_OPEN))
-            .order_by(image_tasks.c.trigger_time, image_tasks.c.execution_uid)
-            .with_for_update()
-        )
-        for row in connection.execute(query).mappings():
-            found.setdefault(row["instance"], []).append(_task(row))
+    for task in sorted(locked, key=lambda task: (task.trigger_time, task.execution_uid)):
+        found.setdefault(task.instance, []).append(task)
     return found
 
 
