@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from servicekit.errors import Code, NotFound, ServiceError, Unavailable
 from servicekit.loop import Wake
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto
-from tests.support import START, error_of
+from tests.support import START, at_once, error_of
 from tests.support.policy_service import (
     FIRST,
     LOCAL,
@@ -113,6 +114,18 @@ def test_policy_takes_100_instances_and_refuses_the_101st(service: PolicyService
         assert error.metadata == {"limit": "100", "used": "100"}
         assert error.quota is not None
         assert error.quota.subject == POLICY
+    assert len(service.linked()) == 100
+
+
+@pytest.mark.rule("A3")
+def test_the_last_place_goes_to_one_of_16_writers(service: PolicyService) -> None:
+    service.link(*[f"web-{number:03}" for number in range(99)])
+    names = [instance_name(f"new-{number:02}") for number in range(16)]
+    service.compute.add(*names)
+    outcomes = at_once([partial(service.associate, name) for name in names])
+    results = [result for outcome in outcomes if not isinstance(outcome, ServiceError) for result in outcome]
+    refused = [refusal(result).metadata for result in results if result.HasField("error")]
+    assert (len(results), refused) == (16, [{"limit": "100", "used": "100"}] * 15)
     assert len(service.linked()) == 100
 
 

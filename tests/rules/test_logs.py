@@ -1,8 +1,9 @@
 """Rules L1 (log sets and topics) and L3 (each entry exactly once), through the public RPCs."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,10 @@ from autoimage.log.v1.log_service_pb2 import (
     ListLogTopicsRequest,
 )
 from log_service.commands.purge import purge
-from servicekit.errors import Code
+from servicekit.errors import Code, ServiceError
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto
-from tests.support import START, error_of
+from tests.support import START, at_once, error_of
 from tests.support.log_service import LOG_SET, PLACE, TOPIC, LogService, entry, log_set, running_log_service, topic
 
 MICROSECOND = timedelta(microseconds=1)
@@ -235,3 +236,33 @@ def test_numbering_goes_on_after_entries_are_purged(with_topic: LogService) -> N
     purge(with_topic.deps)
     with_topic.write(entry("c", event_time=to_proto(with_topic.time.product.now())))
     assert sequences(with_topic) == {"c": 3}
+
+
+@pytest.mark.rule("L1")
+def test_the_last_place_for_a_log_set_goes_to_one_of_16(logs: LogService) -> None:
+    for number in range(19):
+        logs.create_log_set(log_set_id=f"set-{number}")
+    asked = [partial(logs.create_log_set, log_set_id=f"new-{number}") for number in range(16)]
+    assert limits_reached(at_once(asked), "LOG_SET_LIMIT") == 15
+    assert len(log_set_ids(logs)) == 20
+    logs.stub.DeleteLogSet(DeleteLogSetRequest(name=f"{PLACE}/logSets/set-0"))
+    logs.create_log_set(log_set_id="another")
+
+
+@pytest.mark.rule("L1")
+def test_the_last_place_for_a_topic_goes_to_one_of_16(logs: LogService) -> None:
+    logs.create_log_set()
+    for number in range(19):
+        logs.create_topic(log_topic_id=f"topic-{number}")
+    asked = [partial(logs.create_topic, log_topic_id=f"new-{number}") for number in range(16)]
+    assert limits_reached(at_once(asked), "LOG_TOPIC_LIMIT") == 15
+    assert logs.stub.GetLogSet(GetLogSetRequest(name=LOG_SET)).topic_count == 20
+    logs.stub.DeleteLogTopic(DeleteLogTopicRequest(name=f"{LOG_SET}/logTopics/topic-0"))
+    logs.create_topic(log_topic_id="another")
+
+
+def limits_reached(outcomes: Sequence[object], reason: str) -> int:
+    """How many were refused, all of them for this reason."""
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, ServiceError)]
+    assert {refusal.reason for refusal in refusals} == {reason}
+    return len(refusals)

@@ -13,6 +13,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from servicekit.engines.sqlite import Sqlite
 from servicekit.migrations import upgrade
 from tests.support import postgresql
 
+BRIEFLY = timedelta(milliseconds=50)
 ENGINES = ("sqlite", "postgresql")
 _in_use = "sqlite"
 _made: dict[tuple[Path, str], str] = {}
@@ -162,6 +164,7 @@ END $$
 """
 _RENEW = """
 DO $$ DECLARE name text; BEGIN
+    PERFORM FROM kept.alembic_version;  -- fails unless it was a copy of a service's template
     SET LOCAL session_replication_role = replica;
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'kept'
         UNION SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
