@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from servicekit.database import Database
+from servicekit.retries import retried
 
 if TYPE_CHECKING:  # imported late below: Alembic costs 0.3 s, and a schema that is current does not need it
     from alembic.config import Config
@@ -36,13 +37,17 @@ def upgrade(database: Database, package: str, head: str) -> None:
 
     config = _config(package)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    with database.migrate() as connection:
-        found = _version(connection)  # again: another replica may have been faster
-        if found is not None and found not in known:
-            raise DatabaseTooNew(found, head)
-        if found != head:
-            config.attributes["connection"] = connection
-            command.upgrade(config, head)
+
+    def apply() -> None:
+        with database.migrate() as connection:
+            found = _version(connection)  # again: another replica may have been faster
+            if found is not None and found not in known:
+                raise DatabaseTooNew(found, head)
+            if found != head:
+                config.attributes["connection"] = connection
+                command.upgrade(config, head)
+
+    retried(apply)
 
 
 def run_environment(metadata: sa.MetaData) -> None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from servicekit.database import Database
 from servicekit.errors import DatabaseUnavailable
 from servicekit.migrations import DatabaseTooNew, upgrade
+from tests.support import databases
 
 _ENV = """
 from servicekit.migrations import run_environment
@@ -69,7 +70,7 @@ def _write_versions(migrations: Path, *versions: str) -> None:
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path}/data/notes.db")
+    made = Database(databases.empty_url(tmp_path, "notes"))
     yield made
     made.dispose()
 
@@ -114,7 +115,7 @@ def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(package: 
 
 
 def test_replicas_that_start_at_once_all_succeed(package: Path, db: Database, tmp_path: Path) -> None:
-    replicas = [Database(f"sqlite:///{tmp_path}/data/notes.db") for _ in range(3)]
+    replicas = [Database(databases.url(tmp_path, "notes")) for _ in range(3)]
 
     def start(replica: Database) -> None:
         upgrade(replica, "notes_service", "0002")
@@ -124,7 +125,7 @@ def test_replicas_that_start_at_once_all_succeed(package: Path, db: Database, tm
         list(pool.map(start, replicas))
     script = (
         "from servicekit.database import Database; from servicekit.migrations import upgrade; "
-        f"upgrade(Database('sqlite:///{tmp_path}/data/other.db'), 'notes_service', '0002')"
+        f"upgrade(Database('{databases.empty_url(tmp_path, 'other')}'), 'notes_service', '0002')"
     )
     path = f"{package.parents[2]}:{Path.cwd()}"
     racing = [
@@ -138,12 +139,13 @@ def test_a_schema_that_is_current_needs_no_alembic(package: Path, db: Database, 
     upgrade(db, "notes_service", "0002")
     script = (
         "import sys; from servicekit.database import Database; from servicekit.migrations import upgrade; "
-        f"upgrade(Database('sqlite:///{tmp_path}/data/notes.db'), 'notes_service', '0002'); "
+        f"upgrade(Database('{databases.url(tmp_path, 'notes')}'), 'notes_service', '0002'); "
         "sys.exit('alembic' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+@pytest.mark.engines("sqlite")
 def test_a_database_that_cannot_be_opened_is_told(package: Path, tmp_path: Path) -> None:
     (tmp_path / "letter.db").write_text("Dear Emma, " * 500)
     with pytest.raises(DatabaseUnavailable):
