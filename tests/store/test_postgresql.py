@@ -8,14 +8,24 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import grpc
 import pytest
 import sqlalchemy as sa
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
+from autoimage.log.v1.log_service_pb2 import ListLogSetsRequest
+from autoimage.log.v1.log_service_pb2_grpc import LogServiceStub
+from log_service.dependencies import Dependencies
+from log_service.main import registration
+from log_service.store.schema import HEAD
 from servicekit.database import Database, Limits, constraint_name, key_column, new_metadata
-from servicekit.errors import DatabaseUnavailable, TransactionConflict
+from servicekit.errors import Code, DatabaseUnavailable, TransactionConflict
+from servicekit.migrations import upgrade
 from servicekit.retries import retried
-from tests.support import databases
+from tests.support import clocks, databases, error_of, running_server
+from tests.support.log_service import PLACE, REGIONS, LogService
 from tests.support.postgresql import Server, server, wait_until, waiters
 
 pytestmark = pytest.mark.engines("postgresql")
@@ -212,11 +222,43 @@ def test_a_connection_that_ends_in_a_transaction_takes_all_of_it_back(db: Databa
     assert names(db) == ["first", "second"]
 
 
+@pytest.fixture
+def own() -> Iterator[Server]:
+    """A server that the test may stop."""
+    made = Server()
+    made.start()
+    yield made
+    made.discard()
+
+
+def health_of(channel: grpc.Channel) -> Any:
+    stub: Any = HealthStub(channel)
+    return stub.Check(HealthCheckRequest()).status
+
+
+def test_a_service_is_not_ready_while_the_server_restarts_and_recovers_by_itself(own: Server) -> None:
+    db = Database(own.url("postgres"))
+    upgrade(db, "log_service", HEAD)
+    deps = Dependencies(db, clocks())
+    with running_server(registration(deps, REGIONS), ping=db.ping) as channel:
+        service = LogService(LogServiceStub(channel), deps, clocks())
+        service.create_log_set(log_set_id="before")
+        own.stop()
+        error = error_of(service.create_log_set, log_set_id="meanwhile")
+        assert (error.code, error.reason) == (Code.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+        assert error.retry_after == SOON
+        wait_until(lambda: health_of(channel) == HealthCheckResponse.NOT_SERVING)
+        own.start()
+        service.create_log_set(log_set_id="after")
+        wait_until(lambda: health_of(channel) == HealthCheckResponse.SERVING)
+        listed = service.stub.ListLogSets(ListLogSetsRequest(parent=PLACE)).log_sets
+    db.dispose()
+    assert [each.display_name for each in listed] == ["after", "before"]
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
-def test_a_restart_of_the_server_is_got_over(how: signal.Signals) -> None:
+def test_a_restart_of_the_server_is_got_over(own: Server, how: signal.Signals) -> None:
     """Connections that were idle meanwhile are replaced before they are used; what was under way is refused."""
-    own = Server()
-    own.start()
     db = Database(own.url("postgres"))
     try:
         fill(db)
@@ -234,7 +276,6 @@ def test_a_restart_of_the_server_is_got_over(how: signal.Signals) -> None:
         assert names(db) == ["kept", "second"]
     finally:
         db.dispose()
-        own.discard()
 
 
 def test_a_deadlock_is_broken_and_begun_anew(db: Database) -> None:

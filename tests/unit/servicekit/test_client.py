@@ -40,6 +40,13 @@ def test_an_answer_comes_back(connect: Connect) -> None:
     assert client.call(stub.GetBook, REQUEST) == Book(name=NAME)
 
 
+def test_a_call_is_counted_for_whoever_may_not_repeat_it(connect: Connect) -> None:
+    client, stub = connect(lambda request: Book(name=request.name))
+    before = calls.made()
+    client.call(stub.GetBook, REQUEST)
+    assert calls.made() == before + 1
+
+
 @pytest.mark.parametrize(
     "raised",
     [

@@ -10,7 +10,15 @@ import pytest
 from structlog.typing import EventDict
 
 from servicekit import calls
-from servicekit.errors import Code, FieldViolation, InvalidArgument, NotFound, ResourceRef, Unavailable
+from servicekit.errors import (
+    Code,
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    ResourceRef,
+    TransactionConflict,
+    Unavailable,
+)
 from servicekit.rpc import is_rpc, rpc, violations
 from servicekit.server import check_servicer
 from tests.support import error_of, running_server
@@ -48,6 +56,33 @@ def test_a_service_error_arrives_as_it_was_raised() -> None:
     assert type(error) is NotFound
     assert (error.code, error.reason, error.metadata) == (Code.NOT_FOUND, "RESOURCE_NOT_FOUND", {"name": NAME})
     assert error.resource == ResourceRef("book", NAME)
+
+
+def test_a_call_whose_transaction_was_broken_off_is_served_anew_and_logged_once(logged: list[EventDict]) -> None:
+    failures: list[Exception] = [TransactionConflict("deadlock"), TransactionConflict("deadlock")]
+
+    def act(_request: Any) -> Book:
+        if failures:
+            raise failures.pop()
+        return Book(name=NAME)
+
+    with running_server(registration(ShelfServicer(act))) as channel:
+        assert ShelfStub(channel).CreateBook(create_request()) == Book(name=NAME)
+    assert [line["event"] for line in logged if line["event"] == "rpc"] == ["rpc"]
+
+
+def test_a_call_that_called_another_service_is_not_served_anew() -> None:
+    served: list[object] = []
+
+    def act(request: Any) -> Any:
+        served.append(request)
+        calls.count_call()
+        raise TransactionConflict("deadlock")
+
+    with running_server(registration(ShelfServicer(act))) as channel:
+        error = error_of(ShelfStub(channel).CreateBook, create_request())
+    assert (error.code, error.reason, len(served)) == (Code.UNAVAILABLE, "DATABASE_LOCKED", 1)
+    assert error.retry_after is not None
 
 
 def test_a_bug_arrives_as_an_id_and_its_story_stays_in_the_log(logged: list[EventDict]) -> None:
