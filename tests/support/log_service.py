@@ -14,6 +14,7 @@ from autoimage.log.v1.log_service_pb2 import (
     CreateLogTopicRequest,
     ListLogEntriesRequest,
     LogEntryFilter,
+    UpdateLogSetRequest,
     WriteLogEntriesRequest,
 )
 from autoimage.log.v1.log_service_pb2_grpc import LogServiceStub
@@ -49,6 +50,9 @@ class LogService:
                 parent=parent, log_topic_id=log_topic_id, log_topic=topic(**{"display_name": log_topic_id, **fields})
             )
         )
+
+    def change_log_set(self, name: str = LOG_SET, **fields: Any) -> LogSet:
+        return self.stub.UpdateLogSet(UpdateLogSetRequest(log_set=LogSet(name=name, **fields)))
 
     def write(self, *entries: LogEntry) -> list[Status]:
         return list(self.stub.WriteLogEntries(WriteLogEntriesRequest(entries=entries)).statuses)

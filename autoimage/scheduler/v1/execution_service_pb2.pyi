@@ -275,7 +275,7 @@ class SchedulerStatus(_message.Message):
     undelivered_log_entries: _builtins.int
     """How many log entries wait for delivery."""
     dropped_log_entries: _builtins.int
-    """How many log entries were dropped since their topic is gone."""
+    """How many log entries were dropped: their topic is gone, or they were past its retention before they could be delivered."""
     @_builtins.property
     def product_time(self) -> _timestamp_pb2.Timestamp:
         """Product time when this was answered."""

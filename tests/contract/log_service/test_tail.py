@@ -113,8 +113,11 @@ def test_what_happened_before_an_end_time_only(with_topic: LogService) -> None:
 
 
 def test_an_entry_past_its_retention_is_not_told(with_topic: LogService) -> None:
-    call, _ = begun(with_topic)
-    with_topic.write(entry("old", event_time=to_proto(START - timedelta(days=8))), entry("new"))
+    call, token = begun(with_topic)
+    call.cancel()
+    with_topic.write(entry("old", event_time=to_proto(START - timedelta(days=7))), entry("new"))
+    with_topic.time.product.advance(timedelta(microseconds=1))
+    call, _ = begun(with_topic, token)
     assert ids(call, 1) == ["new"]
 
 
