@@ -17,9 +17,13 @@ from servicekit.migrations import upgrade
 
 
 def database(folder: Path, service: str) -> Database:
-    """An empty, migrated database of the service (its package's name) in the folder. The caller disposes of it."""
+    """The database of the service (its package's name) in the folder: migrated, and empty unless it was there before.
+
+    The caller disposes of it.
+    """
     path = folder / f"{service}.db"
-    shutil.copyfile(_template(service), path)
+    if not path.exists():
+        shutil.copyfile(_template(service), path)
     return Database(f"sqlite:///{path}")
 
 

@@ -15,6 +15,7 @@ from autoimage.log.v1.log_service_pb2 import (
     ListLogEntriesRequest,
     LogEntryFilter,
     UpdateLogSetRequest,
+    UpdateLogTopicRequest,
     WriteLogEntriesRequest,
 )
 from autoimage.log.v1.log_service_pb2_grpc import LogServiceStub
@@ -54,6 +55,9 @@ class LogService:
     def change_log_set(self, name: str = LOG_SET, **fields: Any) -> LogSet:
         return self.stub.UpdateLogSet(UpdateLogSetRequest(log_set=LogSet(name=name, **fields)))
 
+    def change_topic(self, name: str = TOPIC, **fields: Any) -> LogTopic:
+        return self.stub.UpdateLogTopic(UpdateLogTopicRequest(log_topic=LogTopic(name=name, **fields)))
+
     def write(self, *entries: LogEntry) -> list[Status]:
         return list(self.stub.WriteLogEntries(WriteLogEntriesRequest(entries=entries)).statuses)
 
@@ -67,7 +71,7 @@ class LogService:
 
 @contextmanager
 def running_log_service(folder: Path) -> Iterator[LogService]:
-    """Empty, with its database in the folder and clocks that stand still at START."""
+    """With its database in the folder (empty, unless it ran there before), and clocks that stand still at START."""
     time = clocks()
     db = database(folder, "log_service")
     deps = Dependencies(db, time)
