@@ -8,7 +8,7 @@ Told = tuple[Code, str, dict[str, str], tuple[Any, ...]]
 
 
 def told(error: ServiceError) -> Told:
-    """Code, reason, metadata, and what it is about: resource, precondition, quota, wrong fields, as far as there are."""
+    """Code, reason, metadata, and what it is about: resource, precondition, quota, wrong fields, whichever it has."""
     about: list[Any] = []
     if error.resource is not None:
         about.append((error.resource.type, error.resource.name))
