@@ -17,13 +17,9 @@ from servicekit.migrations import upgrade
 
 
 def database(folder: Path, service: str) -> Database:
-    """The database of the service (its package's name) in the folder: migrated, and empty unless it was there before.
-
-    The caller disposes of it.
-    """
+    """An empty, migrated database of the service (its package's name) in the folder. The caller disposes of it."""
     path = folder / f"{service}.db"
-    if not path.exists():
-        shutil.copyfile(_template(service), path)
+    shutil.copyfile(_template(service), path)
     return Database(f"sqlite:///{path}")
 
 

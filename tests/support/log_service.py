@@ -21,6 +21,7 @@ from autoimage.log.v1.log_service_pb2 import (
 from autoimage.log.v1.log_service_pb2_grpc import LogServiceStub
 from log_service.dependencies import Dependencies
 from log_service.main import registration
+from servicekit.database import Database
 from servicekit.timestamps import to_proto
 from tests.support import START, ManualClocks, clocks, database, running_server
 
@@ -71,9 +72,10 @@ class LogService:
 
 @contextmanager
 def running_log_service(folder: Path) -> Iterator[LogService]:
-    """With its database in the folder (empty, unless it ran there before), and clocks that stand still at START."""
+    """With its database in the folder, a new one or that of before, and clocks that stand still at START."""
     time = clocks()
-    db = database(folder, "log_service")
+    path = folder / "log_service.db"
+    db = Database(f"sqlite:///{path}") if path.exists() else database(folder, "log_service")
     deps = Dependencies(db, time)
     try:
         with running_server(registration(deps, REGIONS)) as channel:
