@@ -22,12 +22,15 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from autoimage.type.v1 import reason_pb2 as autoimage_dot_type_dot_v1_dot_reason__pb2
+from autoimage.type.v1 import retention_pb2 as autoimage_dot_type_dot_v1_dot_retention__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n autoimage/policy/v1/policy.proto\x12\x13\x61utoimage.policy.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x06\n\x06Policy\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03uid\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32!.autoimage.policy.v1.Policy.StateB\x04\xe2\x41\x01\x01\x12\x35\n\x08schedule\x18\x06 \x01(\x0b\x32\x1d.autoimage.policy.v1.ScheduleB\x04\xe2\x41\x01\x02\x12\x37\n\x05\x64isks\x18\x07 \x01(\x0b\x32\".autoimage.policy.v1.DiskSelectionB\x04\xe2\x41\x01\x01\x12\x33\n\x07logging\x18\x08 \x01(\x0b\x32\x1c.autoimage.policy.v1.LoggingB\x04\xe2\x41\x01\x01\x12=\n\x13last_execution_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12=\n\x13next_execution_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x65xecution_count\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0einstance_count\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0f \x01(\tB\x04\xe2\x41\x01\x03\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_ENABLED\x10\x01\x12\x12\n\x0eSTATE_DISABLED\x10\x02:b\xea\x41_\n\x14\x61utoimage.dev/Policy\x12\x35\x61\x63\x63ounts/{account}/regions/{region}/policies/{policy}*\x08policies2\x06policy\"w\n\x08Schedule\x12\x34\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x35\n\x08interval\x18\x02 \x01(\x0b\x32\x1d.autoimage.policy.v1.IntervalB\x04\xe2\x41\x01\x02\"\xa1\x01\n\x08Interval\x12\x13\n\x05\x63ount\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x36\n\x04unit\x18\x02 \x01(\x0e\x32\".autoimage.policy.v1.Interval.UnitB\x04\xe2\x41\x01\x02\"H\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\r\n\tUNIT_HOUR\x10\x01\x12\x0c\n\x08UNIT_DAY\x10\x02\x12\r\n\tUNIT_WEEK\x10\x03\"9\n\rDiskSelection\x12\x11\n\x03\x61ll\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x15\n\x07\x64\x65vices\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\"\xbd\x01\n\x07Logging\x12\x32\n\tlog_topic\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\x12\x37\n\x05state\x18\x02 \x01(\x0e\x32\".autoimage.policy.v1.Logging.StateB\x04\xe2\x41\x01\x01\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_ENABLED\x10\x01\x12\x12\n\x0eSTATE_DISABLED\x10\x02\"\xaa\x02\n\x0b\x41ssociation\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03uid\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x31\n\x08instance\x18\x03 \x01(\tB\x1f\xe2\x41\x01\x03\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:\x89\x01\xea\x41\x85\x01\n\x19\x61utoimage.dev/Association\x12Maccounts/{account}/regions/{region}/policies/{policy}/associations/{instance}*\x0c\x61ssociations2\x0b\x61ssociationB(\n\x17\x64\x65v.autoimage.policy.v1B\x0bPolicyProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n autoimage/policy/v1/policy.proto\x12\x13\x61utoimage.policy.v1\x1a\x1e\x61utoimage/type/v1/reason.proto\x1a!autoimage/type/v1/retention.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x07\n\x06Policy\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03uid\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32!.autoimage.policy.v1.Policy.StateB\x04\xe2\x41\x01\x01\x12\x35\n\x08schedule\x18\x06 \x01(\x0b\x32\x1d.autoimage.policy.v1.ScheduleB\x04\xe2\x41\x01\x02\x12\x37\n\x05\x64isks\x18\x07 \x01(\x0b\x32\".autoimage.policy.v1.DiskSelectionB\x04\xe2\x41\x01\x01\x12\x33\n\x07logging\x18\x08 \x01(\x0b\x32\x1c.autoimage.policy.v1.LoggingB\x04\xe2\x41\x01\x01\x12=\n\x13last_execution_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12=\n\x13next_execution_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x65xecution_count\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\x0einstance_count\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x0f \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\tretention\x18\x10 \x01(\x0b\x32\x1c.autoimage.type.v1.RetentionB\x04\xe2\x41\x01\x01\x12\x36\n\x0freplicated_from\x18\x11 \x01(\tB\x1d\xe2\x41\x01\x03\xfa\x41\x16\n\x14\x61utoimage.dev/Policy\x12\x34\n\x08warnings\x18\x12 \x03(\x0b\x32\x1c.autoimage.policy.v1.WarningB\x04\xe2\x41\x01\x03\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_ENABLED\x10\x01\x12\x12\n\x0eSTATE_DISABLED\x10\x02:b\xea\x41_\n\x14\x61utoimage.dev/Policy\x12\x35\x61\x63\x63ounts/{account}/regions/{region}/policies/{policy}*\x08policies2\x06policy\"\xe0\x01\n\x07Warning\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32!.autoimage.policy.v1.Warning.KindB\x04\xe2\x41\x01\x03\x12\x15\n\x07message\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x86\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11KIND_NO_INSTANCES\x10\x01\x12 \n\x1cKIND_RETENTION_EXCEEDS_QUOTA\x10\x02\x12\x17\n\x13KIND_LOG_TOPIC_GONE\x10\x03\x12\x16\n\x12KIND_POINTS_MISSED\x10\x04\"\xa6\x03\n\x08Schedule\x12\x34\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x35\n\x08interval\x18\x02 \x01(\x0b\x32\x1d.autoimage.policy.v1.IntervalB\x04\xe2\x41\x01\x02\x12\x17\n\ttime_zone\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0f\x65xecution_limit\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12=\n\x08\x63\x61tch_up\x18\x05 \x01(\x0e\x32%.autoimage.policy.v1.Schedule.CatchUpB\x04\xe2\x41\x01\x01\x12\x38\n\x0f\x63\x61tch_up_window\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12/\n\x06spread\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"K\n\x07\x43\x61tchUp\x12\x18\n\x14\x43\x41TCH_UP_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43\x41TCH_UP_LATEST\x10\x01\x12\x11\n\rCATCH_UP_NONE\x10\x02\"\xa1\x01\n\x08Interval\x12\x13\n\x05\x63ount\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x36\n\x04unit\x18\x02 \x01(\x0e\x32\".autoimage.policy.v1.Interval.UnitB\x04\xe2\x41\x01\x02\"H\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\r\n\tUNIT_HOUR\x10\x01\x12\x0c\n\x08UNIT_DAY\x10\x02\x12\r\n\tUNIT_WEEK\x10\x03\"9\n\rDiskSelection\x12\x11\n\x03\x61ll\x18\x01 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x15\n\x07\x64\x65vices\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\"\xee\x01\n\x07Logging\x12\x32\n\tlog_topic\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\x12\x37\n\x05state\x18\x02 \x01(\x0e\x32\".autoimage.policy.v1.Logging.StateB\x04\xe2\x41\x01\x01\x12/\n\x06reason\x18\x03 \x01(\x0e\x32\x19.autoimage.type.v1.ReasonB\x04\xe2\x41\x01\x03\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_ENABLED\x10\x01\x12\x12\n\x0eSTATE_DISABLED\x10\x02\"\xaa\x02\n\x0b\x41ssociation\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03uid\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x31\n\x08instance\x18\x03 \x01(\tB\x1f\xe2\x41\x01\x03\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12\x35\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:\x89\x01\xea\x41\x85\x01\n\x19\x61utoimage.dev/Association\x12Maccounts/{account}/regions/{region}/policies/{policy}/associations/{instance}*\x0c\x61ssociations2\x0b\x61ssociation\"\xb6\x01\n\x0bPolicyLimit\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x13\n\x05limit\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x12\n\x04used\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03:j\xea\x41g\n\x19\x61utoimage.dev/PolicyLimit\x12/accounts/{account}/regions/{region}/policyLimit*\x0cpolicyLimits2\x0bpolicyLimit\"\xa9\x05\n\rScheduleEvent\x12)\n\x06policy\x18\x01 \x01(\tB\x19\xfa\x41\x16\n\x14\x61utoimage.dev/Policy\x12\x12\n\npolicy_uid\x18\x02 \x01(\t\x12\x35\n\x04kind\x18\x03 \x01(\x0e\x32\'.autoimage.policy.v1.ScheduleEvent.Kind\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nfirst_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bpoint_count\x18\x07 \x01(\x03\x12)\n\x06reason\x18\x08 \x01(\x0e\x32\x19.autoimage.type.v1.Reason\x12\x0e\n\x06run_id\x18\t \x01(\t\x12/\n\x08schedule\x18\n \x01(\x0b\x32\x1d.autoimage.policy.v1.Schedule\x12\x37\n\x13next_execution_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fnext_local_time\x18\x0c \x01(\t\"\xc5\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_SCHEDULED\x10\x01\x12\x11\n\rKIND_CATCH_UP\x10\x02\x12\x10\n\x0cKIND_RUN_NOW\x10\x03\x12\x0f\n\x0bKIND_MISSED\x10\x04\x12\x10\n\x0cKIND_CREATED\x10\x05\x12\x14\n\x10KIND_RESCHEDULED\x10\x06\x12\x10\n\x0cKIND_ENABLED\x10\x07\x12\x11\n\rKIND_DISABLED\x10\x08\x12\x10\n\x0cKIND_DELETED\x10\tB(\n\x17\x64\x65v.autoimage.policy.v1B\x0bPolicyProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -64,13 +67,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICY'].fields_by_name['update_time']._loaded_options = None
   _globals['_POLICY'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_POLICY'].fields_by_name['etag']._loaded_options = None
-  _globals['_POLICY'].fields_by_name['etag']._serialized_options = b'\342A\001\003'
+  _globals['_POLICY'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
+  _globals['_POLICY'].fields_by_name['retention']._loaded_options = None
+  _globals['_POLICY'].fields_by_name['retention']._serialized_options = b'\342A\001\001'
+  _globals['_POLICY'].fields_by_name['replicated_from']._loaded_options = None
+  _globals['_POLICY'].fields_by_name['replicated_from']._serialized_options = b'\342A\001\003\372A\026\n\024autoimage.dev/Policy'
+  _globals['_POLICY'].fields_by_name['warnings']._loaded_options = None
+  _globals['_POLICY'].fields_by_name['warnings']._serialized_options = b'\342A\001\003'
   _globals['_POLICY']._loaded_options = None
   _globals['_POLICY']._serialized_options = b'\352A_\n\024autoimage.dev/Policy\0225accounts/{account}/regions/{region}/policies/{policy}*\010policies2\006policy'
+  _globals['_WARNING'].fields_by_name['kind']._loaded_options = None
+  _globals['_WARNING'].fields_by_name['kind']._serialized_options = b'\342A\001\003'
+  _globals['_WARNING'].fields_by_name['message']._loaded_options = None
+  _globals['_WARNING'].fields_by_name['message']._serialized_options = b'\342A\001\003'
   _globals['_SCHEDULE'].fields_by_name['start_time']._loaded_options = None
   _globals['_SCHEDULE'].fields_by_name['start_time']._serialized_options = b'\342A\001\002'
   _globals['_SCHEDULE'].fields_by_name['interval']._loaded_options = None
   _globals['_SCHEDULE'].fields_by_name['interval']._serialized_options = b'\342A\001\002'
+  _globals['_SCHEDULE'].fields_by_name['time_zone']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['time_zone']._serialized_options = b'\342A\001\001'
+  _globals['_SCHEDULE'].fields_by_name['execution_limit']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['execution_limit']._serialized_options = b'\342A\001\001'
+  _globals['_SCHEDULE'].fields_by_name['catch_up']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['catch_up']._serialized_options = b'\342A\001\001'
+  _globals['_SCHEDULE'].fields_by_name['catch_up_window']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['catch_up_window']._serialized_options = b'\342A\001\001'
+  _globals['_SCHEDULE'].fields_by_name['spread']._loaded_options = None
+  _globals['_SCHEDULE'].fields_by_name['spread']._serialized_options = b'\342A\001\001'
   _globals['_INTERVAL'].fields_by_name['count']._loaded_options = None
   _globals['_INTERVAL'].fields_by_name['count']._serialized_options = b'\342A\001\002'
   _globals['_INTERVAL'].fields_by_name['unit']._loaded_options = None
@@ -83,6 +106,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGGING'].fields_by_name['log_topic']._serialized_options = b'\342A\001\002\372A\030\n\026autoimage.dev/LogTopic'
   _globals['_LOGGING'].fields_by_name['state']._loaded_options = None
   _globals['_LOGGING'].fields_by_name['state']._serialized_options = b'\342A\001\001'
+  _globals['_LOGGING'].fields_by_name['reason']._loaded_options = None
+  _globals['_LOGGING'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
   _globals['_ASSOCIATION'].fields_by_name['name']._loaded_options = None
   _globals['_ASSOCIATION'].fields_by_name['name']._serialized_options = b'\342A\001\010'
   _globals['_ASSOCIATION'].fields_by_name['uid']._loaded_options = None
@@ -93,22 +118,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSOCIATION'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_ASSOCIATION']._loaded_options = None
   _globals['_ASSOCIATION']._serialized_options = b'\352A\205\001\n\031autoimage.dev/Association\022Maccounts/{account}/regions/{region}/policies/{policy}/associations/{instance}*\014associations2\013association'
-  _globals['_POLICY']._serialized_start=151
-  _globals['_POLICY']._serialized_end=962
-  _globals['_POLICY_STATE']._serialized_start=793
-  _globals['_POLICY_STATE']._serialized_end=862
-  _globals['_SCHEDULE']._serialized_start=964
-  _globals['_SCHEDULE']._serialized_end=1083
-  _globals['_INTERVAL']._serialized_start=1086
-  _globals['_INTERVAL']._serialized_end=1247
-  _globals['_INTERVAL_UNIT']._serialized_start=1175
-  _globals['_INTERVAL_UNIT']._serialized_end=1247
-  _globals['_DISKSELECTION']._serialized_start=1249
-  _globals['_DISKSELECTION']._serialized_end=1306
-  _globals['_LOGGING']._serialized_start=1309
-  _globals['_LOGGING']._serialized_end=1498
-  _globals['_LOGGING_STATE']._serialized_start=793
-  _globals['_LOGGING_STATE']._serialized_end=862
-  _globals['_ASSOCIATION']._serialized_start=1501
-  _globals['_ASSOCIATION']._serialized_end=1799
+  _globals['_POLICYLIMIT'].fields_by_name['name']._loaded_options = None
+  _globals['_POLICYLIMIT'].fields_by_name['name']._serialized_options = b'\342A\001\010'
+  _globals['_POLICYLIMIT'].fields_by_name['limit']._loaded_options = None
+  _globals['_POLICYLIMIT'].fields_by_name['limit']._serialized_options = b'\342A\001\001'
+  _globals['_POLICYLIMIT'].fields_by_name['used']._loaded_options = None
+  _globals['_POLICYLIMIT'].fields_by_name['used']._serialized_options = b'\342A\001\003'
+  _globals['_POLICYLIMIT']._loaded_options = None
+  _globals['_POLICYLIMIT']._serialized_options = b'\352Ag\n\031autoimage.dev/PolicyLimit\022/accounts/{account}/regions/{region}/policyLimit*\014policyLimits2\013policyLimit'
+  _globals['_SCHEDULEEVENT'].fields_by_name['policy']._loaded_options = None
+  _globals['_SCHEDULEEVENT'].fields_by_name['policy']._serialized_options = b'\372A\026\n\024autoimage.dev/Policy'
+  _globals['_POLICY']._serialized_start=250
+  _globals['_POLICY']._serialized_end=1226
+  _globals['_POLICY_STATE']._serialized_start=1057
+  _globals['_POLICY_STATE']._serialized_end=1126
+  _globals['_WARNING']._serialized_start=1229
+  _globals['_WARNING']._serialized_end=1453
+  _globals['_WARNING_KIND']._serialized_start=1319
+  _globals['_WARNING_KIND']._serialized_end=1453
+  _globals['_SCHEDULE']._serialized_start=1456
+  _globals['_SCHEDULE']._serialized_end=1878
+  _globals['_SCHEDULE_CATCHUP']._serialized_start=1803
+  _globals['_SCHEDULE_CATCHUP']._serialized_end=1878
+  _globals['_INTERVAL']._serialized_start=1881
+  _globals['_INTERVAL']._serialized_end=2042
+  _globals['_INTERVAL_UNIT']._serialized_start=1970
+  _globals['_INTERVAL_UNIT']._serialized_end=2042
+  _globals['_DISKSELECTION']._serialized_start=2044
+  _globals['_DISKSELECTION']._serialized_end=2101
+  _globals['_LOGGING']._serialized_start=2104
+  _globals['_LOGGING']._serialized_end=2342
+  _globals['_LOGGING_STATE']._serialized_start=1057
+  _globals['_LOGGING_STATE']._serialized_end=1126
+  _globals['_ASSOCIATION']._serialized_start=2345
+  _globals['_ASSOCIATION']._serialized_end=2643
+  _globals['_POLICYLIMIT']._serialized_start=2646
+  _globals['_POLICYLIMIT']._serialized_end=2828
+  _globals['_SCHEDULEEVENT']._serialized_start=2831
+  _globals['_SCHEDULEEVENT']._serialized_end=3512
+  _globals['_SCHEDULEEVENT_KIND']._serialized_start=3315
+  _globals['_SCHEDULEEVENT_KIND']._serialized_end=3512
 # @@protoc_insertion_point(module_scope)

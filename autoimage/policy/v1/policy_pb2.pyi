@@ -3,8 +3,11 @@
 isort:skip_file
 """
 
+from autoimage.type.v1 import reason_pb2 as _reason_pb2
+from autoimage.type.v1 import retention_pb2 as _retention_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -64,6 +67,9 @@ class Policy(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    REPLICATED_FROM_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name: `accounts/{account}/regions/{region}/policies/{policy}`."""
     uid: _builtins.str
@@ -79,7 +85,11 @@ class Policy(_message.Message):
     instance_count: _builtins.int
     """How many instances are associated, 0 to 100."""
     etag: _builtins.str
-    """Changes whenever a user changes the policy itself; triggering and associations leave it."""
+    """Changes whenever a user changes the policy itself; triggering and associations leave it. When an update carries one, the
+    policy is changed only if this is still its etag. Not for create.
+    """
+    replicated_from: _builtins.str
+    """Resource name of the policy that this one was replicated from; empty when it was not. That policy may be gone."""
     @_builtins.property
     def schedule(self) -> Global___Schedule:
         """When the policy triggers."""
@@ -108,6 +118,16 @@ class Policy(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the policy itself was last changed by a user."""
 
+    @_builtins.property
+    def retention(self) -> _retention_pb2.Retention:
+        """How long images are kept. Default: for ever."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
+        """What keeps the policy from doing what it seems to promise, as it is now. Computed when the policy is read; what can't be
+        found out at once, since another service is away, is left out.
+        """
+
     def __init__(
         self,
         *,
@@ -126,40 +146,162 @@ class Policy(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        retention: _retention_pb2.Retention | None = ...,
+        replicated_from: _builtins.str = ...,
+        warnings: _abc.Iterable[Global___Warning] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disks", b"disks", "last_execution_time", b"last_execution_time", "logging", b"logging", "next_execution_time", b"next_execution_time", "schedule", b"schedule", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disks", b"disks", "last_execution_time", b"last_execution_time", "logging", b"logging", "next_execution_time", b"next_execution_time", "retention", b"retention", "schedule", b"schedule", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "disks", b"disks", "display_name", b"display_name", "etag", b"etag", "execution_count", b"execution_count", "instance_count", b"instance_count", "last_execution_time", b"last_execution_time", "logging", b"logging", "name", b"name", "next_execution_time", b"next_execution_time", "schedule", b"schedule", "state", b"state", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "disks", b"disks", "display_name", b"display_name", "etag", b"etag", "execution_count", b"execution_count", "instance_count", b"instance_count", "last_execution_time", b"last_execution_time", "logging", b"logging", "name", b"name", "next_execution_time", b"next_execution_time", "replicated_from", b"replicated_from", "retention", b"retention", "schedule", b"schedule", "state", b"state", "uid", b"uid", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
 
 @_typing.final
-class Schedule(_message.Message):
-    """The points in time at which a policy triggers: `start_time`, then one every `interval`."""
+class Warning(_message.Message):
+    """Something that a user may not expect of a policy."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Warning._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: Warning._Kind.ValueType  # 0
+        """Not a kind."""
+        KIND_NO_INSTANCES: Warning._Kind.ValueType  # 1
+        """The policy has no instances, so it makes no images."""
+        KIND_RETENTION_EXCEEDS_QUOTA: Warning._Kind.ValueType  # 2
+        """What `retention.keep_last` keeps, and one image more of each instance while it is made, is more than the quota of images
+        or snapshots.
+        """
+        KIND_LOG_TOPIC_GONE: Warning._Kind.ValueType  # 3
+        """Logging was turned off since its topic is gone."""
+        KIND_POINTS_MISSED: Warning._Kind.ValueType  # 4
+        """At none of the latest points, at least three, was the policy taken up on time."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What it is."""
+
+    KIND_UNSPECIFIED: Warning.Kind.ValueType  # 0
+    """Not a kind."""
+    KIND_NO_INSTANCES: Warning.Kind.ValueType  # 1
+    """The policy has no instances, so it makes no images."""
+    KIND_RETENTION_EXCEEDS_QUOTA: Warning.Kind.ValueType  # 2
+    """What `retention.keep_last` keeps, and one image more of each instance while it is made, is more than the quota of images
+    or snapshots.
+    """
+    KIND_LOG_TOPIC_GONE: Warning.Kind.ValueType  # 3
+    """Logging was turned off since its topic is gone."""
+    KIND_POINTS_MISSED: Warning.Kind.ValueType  # 4
+    """At none of the latest points, at least three, was the policy taken up on time."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    kind: Global___Warning.Kind.ValueType
+    """What it is."""
+    message: _builtins.str
+    """The same for people, in English, with the numbers."""
+    def __init__(
+        self,
+        *,
+        kind: Global___Warning.Kind.ValueType = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Warning: _TypeAlias = Warning  # noqa: Y015
+
+@_typing.final
+class Schedule(_message.Message):
+    """The points in time at which a policy triggers: `start_time`, then one every `interval`. Any two consecutive points are at
+    least 12 hours apart.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _CatchUp:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _CatchUpEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Schedule._CatchUp.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        CATCH_UP_UNSPECIFIED: Schedule._CatchUp.ValueType  # 0
+        """On create: latest."""
+        CATCH_UP_LATEST: Schedule._CatchUp.ValueType  # 1
+        """The newest of them is run once, late; the others are missed."""
+        CATCH_UP_NONE: Schedule._CatchUp.ValueType  # 2
+        """All of them are missed."""
+
+    class CatchUp(_CatchUp, metaclass=_CatchUpEnumTypeWrapper):
+        """What becomes of points that were not taken up within 5 minutes, since no scheduler was there."""
+
+    CATCH_UP_UNSPECIFIED: Schedule.CatchUp.ValueType  # 0
+    """On create: latest."""
+    CATCH_UP_LATEST: Schedule.CatchUp.ValueType  # 1
+    """The newest of them is run once, late; the others are missed."""
+    CATCH_UP_NONE: Schedule.CatchUp.ValueType  # 2
+    """All of them are missed."""
+
     START_TIME_FIELD_NUMBER: _builtins.int
     INTERVAL_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    EXECUTION_LIMIT_FIELD_NUMBER: _builtins.int
+    CATCH_UP_FIELD_NUMBER: _builtins.int
+    CATCH_UP_WINDOW_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
+    time_zone: _builtins.str
+    """A name of the IANA time zone database, such as `Asia/Shanghai`. Default: `UTC`. Intervals of days and weeks keep the time
+    on this zone's clocks: one that a daylight-saving change skips moves to the first moment after the gap, one that happens
+    twice counts the first time. Intervals of hours are absolute.
+    """
+    execution_limit: _builtins.int
+    """After this many triggers since it was last enabled the policy becomes disabled: 1 to 1,000,000. Default 0: no limit."""
+    catch_up: Global___Schedule.CatchUp.ValueType
+    """What becomes of points that were not taken up in time. Default: the newest is run once."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """The first point: on create from 30 minutes to 365 days ahead, both allowed. Truncated to whole microseconds."""
+        """The first point: from 30 minutes to 365 days ahead, both allowed, when it is given or changed. Truncated to whole
+        microseconds.
+        """
 
     @_builtins.property
     def interval(self) -> Global___Interval:
-        """The distance between two points: 12 hours to 365 days, both allowed."""
+        """The distance between two points: 12 hours to 365 days, both allowed. When it is changed, it counts from the latest
+        execution, or from `start_time` if there was none.
+        """
+
+    @_builtins.property
+    def catch_up_window(self) -> _duration_pb2.Duration:
+        """How old a point may be to be run late: 5 minutes to 365 days, both allowed, whole seconds. Default: any age."""
+
+    @_builtins.property
+    def spread(self) -> _duration_pb2.Duration:
+        """Over how much time the builds of an execution are spread: 0 to 60 minutes, both allowed, whole seconds. Each instance begins
+        at an offset of its own, always the same for the same policy. Run-now is not spread. Default: 0.
+        """
 
     def __init__(
         self,
         *,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         interval: Global___Interval | None = ...,
+        time_zone: _builtins.str = ...,
+        execution_limit: _builtins.int = ...,
+        catch_up: Global___Schedule.CatchUp.ValueType = ...,
+        catch_up_window: _duration_pb2.Duration | None = ...,
+        spread: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["catch_up_window", b"catch_up_window", "interval", b"interval", "spread", b"spread", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval", b"interval", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_up", b"catch_up", "catch_up_window", b"catch_up_window", "execution_limit", b"execution_limit", "interval", b"interval", "spread", b"spread", "start_time", b"start_time", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -182,9 +324,9 @@ class Interval(_message.Message):
         UNIT_HOUR: Interval._Unit.ValueType  # 1
         """60 minutes."""
         UNIT_DAY: Interval._Unit.ValueType  # 2
-        """24 hours."""
+        """A day on the clocks of the schedule's time zone."""
         UNIT_WEEK: Interval._Unit.ValueType  # 3
-        """7 days."""
+        """7 days on the clocks of the schedule's time zone."""
 
     class Unit(_Unit, metaclass=_UnitEnumTypeWrapper):
         """What is counted."""
@@ -194,9 +336,9 @@ class Interval(_message.Message):
     UNIT_HOUR: Interval.Unit.ValueType  # 1
     """60 minutes."""
     UNIT_DAY: Interval.Unit.ValueType  # 2
-    """24 hours."""
+    """A day on the clocks of the schedule's time zone."""
     UNIT_WEEK: Interval.Unit.ValueType  # 3
-    """7 days."""
+    """7 days on the clocks of the schedule's time zone."""
 
     COUNT_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
@@ -279,21 +421,25 @@ class Logging(_message.Message):
 
     LOG_TOPIC_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     log_topic: _builtins.str
     """Resource name of a log topic of the policy's account and region, made for log source Cloud Product, product Automatic
     Task Policy, log type Automatic Image Policy Execution Log.
     """
     state: Global___Logging.State.ValueType
-    """Default: enabled."""
+    """Default: enabled. Becomes disabled by itself when the topic is deleted."""
+    reason: _reason_pb2.Reason.ValueType
+    """Why logging became disabled by itself: `REASON_LOG_TOPIC_NOT_FOUND`; unspecified when it did not."""
     def __init__(
         self,
         *,
         log_topic: _builtins.str = ...,
         state: Global___Logging.State.ValueType = ...,
+        reason: _reason_pb2.Reason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_topic", b"log_topic", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_topic", b"log_topic", "reason", b"reason", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -334,3 +480,165 @@ class Association(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Association: _TypeAlias = Association  # noqa: Y015
+
+@_typing.final
+class PolicyLimit(_message.Message):
+    """How many policies an account may have in a region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name: `accounts/{account}/regions/{region}/policyLimit`."""
+    limit: _builtins.int
+    """How many there may be, 0 to 1,000,000. Default: 20. A limit below what exists refuses new ones only."""
+    used: _builtins.int
+    """How many there are."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        used: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "name", b"name", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyLimit: _TypeAlias = PolicyLimit  # noqa: Y015
+
+@_typing.final
+class ScheduleEvent(_message.Message):
+    """A line of the history of a policy's schedule. Lines are added, never changed, and kept for 400 days; the last one that tells
+    what a user did is kept as long as the policy, so that its points can always be worked out.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ScheduleEvent._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: ScheduleEvent._Kind.ValueType  # 0
+        """Not a kind."""
+        KIND_SCHEDULED: ScheduleEvent._Kind.ValueType  # 1
+        """A point was triggered on time."""
+        KIND_CATCH_UP: ScheduleEvent._Kind.ValueType  # 2
+        """A point was triggered late."""
+        KIND_RUN_NOW: ScheduleEvent._Kind.ValueType  # 3
+        """The policy was run by a user."""
+        KIND_MISSED: ScheduleEvent._Kind.ValueType  # 4
+        """Points were missed."""
+        KIND_CREATED: ScheduleEvent._Kind.ValueType  # 5
+        """The policy was created."""
+        KIND_RESCHEDULED: ScheduleEvent._Kind.ValueType  # 6
+        """The schedule was changed."""
+        KIND_ENABLED: ScheduleEvent._Kind.ValueType  # 7
+        """The policy was enabled."""
+        KIND_DISABLED: ScheduleEvent._Kind.ValueType  # 8
+        """The policy was disabled, by a user or since it reached its execution limit."""
+        KIND_DELETED: ScheduleEvent._Kind.ValueType  # 9
+        """The policy was deleted."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What happened."""
+
+    KIND_UNSPECIFIED: ScheduleEvent.Kind.ValueType  # 0
+    """Not a kind."""
+    KIND_SCHEDULED: ScheduleEvent.Kind.ValueType  # 1
+    """A point was triggered on time."""
+    KIND_CATCH_UP: ScheduleEvent.Kind.ValueType  # 2
+    """A point was triggered late."""
+    KIND_RUN_NOW: ScheduleEvent.Kind.ValueType  # 3
+    """The policy was run by a user."""
+    KIND_MISSED: ScheduleEvent.Kind.ValueType  # 4
+    """Points were missed."""
+    KIND_CREATED: ScheduleEvent.Kind.ValueType  # 5
+    """The policy was created."""
+    KIND_RESCHEDULED: ScheduleEvent.Kind.ValueType  # 6
+    """The schedule was changed."""
+    KIND_ENABLED: ScheduleEvent.Kind.ValueType  # 7
+    """The policy was enabled."""
+    KIND_DISABLED: ScheduleEvent.Kind.ValueType  # 8
+    """The policy was disabled, by a user or since it reached its execution limit."""
+    KIND_DELETED: ScheduleEvent.Kind.ValueType  # 9
+    """The policy was deleted."""
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    POLICY_UID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    FIRST_TIME_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    POINT_COUNT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    NEXT_EXECUTION_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_LOCAL_TIME_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """Resource name of the policy."""
+    policy_uid: _builtins.str
+    """The policy's `uid`."""
+    kind: Global___ScheduleEvent.Kind.ValueType
+    """What happened."""
+    point_count: _builtins.int
+    """For triggers and missed points: how many."""
+    reason: _reason_pb2.Reason.ValueType
+    """Why points were missed, or why the policy was disabled by itself."""
+    run_id: _builtins.str
+    """For `KIND_RUN_NOW`: the id of the run."""
+    next_local_time: _builtins.str
+    """For what users did: what the clocks of the schedule's time zone are to show at `next_execution_time`, which a daylight-saving
+    change may prevent; the grid of days and weeks goes on from it. A date and a time without an offset, such as
+    `2030-03-31T02:30:00`; empty when the policy does not trigger.
+    """
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened, in product time."""
+
+    @_builtins.property
+    def first_time(self) -> _timestamp_pb2.Timestamp:
+        """For triggers and missed points: the first point; for a run-now the moment of triggering."""
+
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """For triggers and missed points: the last point; the same as `first_time` where there is one only."""
+
+    @_builtins.property
+    def schedule(self) -> Global___Schedule:
+        """For what users did: the schedule as it is from then on."""
+
+    @_builtins.property
+    def next_execution_time(self) -> _timestamp_pb2.Timestamp:
+        """For what users did: when the policy triggers next from then on; unset when it does not."""
+
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        policy_uid: _builtins.str = ...,
+        kind: Global___ScheduleEvent.Kind.ValueType = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        first_time: _timestamp_pb2.Timestamp | None = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+        point_count: _builtins.int = ...,
+        reason: _reason_pb2.Reason.ValueType = ...,
+        run_id: _builtins.str = ...,
+        schedule: Global___Schedule | None = ...,
+        next_execution_time: _timestamp_pb2.Timestamp | None = ...,
+        next_local_time: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_time", b"first_time", "last_time", b"last_time", "next_execution_time", b"next_execution_time", "schedule", b"schedule", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_time", b"first_time", "kind", b"kind", "last_time", b"last_time", "next_execution_time", b"next_execution_time", "next_local_time", b"next_local_time", "point_count", b"point_count", "policy", b"policy", "policy_uid", b"policy_uid", "reason", b"reason", "run_id", b"run_id", "schedule", b"schedule", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScheduleEvent: _TypeAlias = ScheduleEvent  # noqa: Y015

@@ -6,9 +6,12 @@ isort:skip_file
 from autoimage.policy.v1 import policy_pb2 as _policy_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
@@ -182,6 +185,39 @@ class ListPoliciesResponse(_message.Message):
 Global___ListPoliciesResponse: _TypeAlias = ListPoliciesResponse  # noqa: Y015
 
 @_typing.final
+class UpdatePolicyRequest(_message.Message):
+    """Asks to change a policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """The policy; its `name` says which."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """What to change: `display_name`, `description`, `schedule` or fields of it such as `schedule.interval`, `disks`, `logging` or
+        fields of it such as `logging.state`, `retention` or fields of it such as `retention.keep_last`; `*` means all of these.
+        Default: those fields that are set in `policy`.
+        """
+
+    def __init__(
+        self,
+        *,
+        policy: _policy_pb2.Policy | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatePolicyRequest: _TypeAlias = UpdatePolicyRequest  # noqa: Y015
+
+@_typing.final
 class DeletePolicyRequest(_message.Message):
     """Asks to delete a policy."""
 
@@ -260,6 +296,134 @@ class DisablePolicyRequest(_message.Message):
 Global___DisablePolicyRequest: _TypeAlias = DisablePolicyRequest  # noqa: Y015
 
 @_typing.final
+class ReplicatePolicyRequest(_message.Message):
+    """Asks to copy a policy to other regions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The policy's name."""
+    request_id: _builtins.str
+    """A UUID that makes the call repeatable: within 24 hours the same request answers the same policies, and tries again those
+    targets that failed.
+    """
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplicationTarget]:
+        """Where to: 1 to 20, each region once, none of them the policy's own."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        targets: _abc.Iterable[Global___ReplicationTarget] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicatePolicyRequest: _TypeAlias = ReplicatePolicyRequest  # noqa: Y015
+
+@_typing.final
+class ReplicationTarget(_message.Message):
+    """Where a policy is copied to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    POLICY_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    LOG_TOPIC_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """The region's id."""
+    policy_id: _builtins.str
+    """The copy's id. Default: `pol-` and ten letters or digits."""
+    display_name: _builtins.str
+    """The copy's display name. Default: that of the policy."""
+    log_topic: _builtins.str
+    """Resource name of a log topic in the region, where the copy's executions are logged. Default: nowhere."""
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        policy_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        log_topic: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "log_topic", b"log_topic", "policy_id", b"policy_id", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicationTarget: _TypeAlias = ReplicationTarget  # noqa: Y015
+
+@_typing.final
+class ReplicatePolicyResponse(_message.Message):
+    """What became of each target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplicationResult]:
+        """One for each target, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ReplicationResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicatePolicyResponse: _TypeAlias = ReplicatePolicyResponse  # noqa: Y015
+
+@_typing.final
+class ReplicationResult(_message.Message):
+    """What became of a target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """The region's id, as it was given."""
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """The copy."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why there is none."""
+
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        policy: _policy_pb2.Policy | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "policy", b"policy", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "policy", b"policy", "region", b"region", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["policy", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___ReplicationResult: _TypeAlias = ReplicationResult  # noqa: Y015
+
+@_typing.final
 class ExecutePolicyRequest(_message.Message):
     """Asks to run a policy now."""
 
@@ -321,8 +485,13 @@ class AssociateInstancesRequest(_message.Message):
 
     POLICY_FIELD_NUMBER: _builtins.int
     INSTANCES_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     """The policy's name."""
+    request_id: _builtins.str
+    """A UUID that makes the call repeatable: within 24 hours the same request answers the same results, and tries again those
+    instances that failed.
+    """
     @_builtins.property
     def instances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The instances' names: 1 to 100, each once."""
@@ -332,10 +501,11 @@ class AssociateInstancesRequest(_message.Message):
         *,
         policy: _builtins.str = ...,
         instances: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instances", b"instances", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instances", b"instances", "policy", b"policy", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -544,3 +714,408 @@ class ListAssociationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAssociationsResponse: _TypeAlias = ListAssociationsResponse  # noqa: Y015
+
+@_typing.final
+class ListAssociableInstancesRequest(_message.Message):
+    """Asks for the instances that can be associated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The account and region: `accounts/{account}/regions/{region}`."""
+    page_size: _builtins.int
+    """How many at most: default 20, more than 100 is read as 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; the rest of the request must be the same."""
+    @_builtins.property
+    def filter(self) -> Global___AssociableInstanceFilter:
+        """Which instances. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: Global___AssociableInstanceFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAssociableInstancesRequest: _TypeAlias = ListAssociableInstancesRequest  # noqa: Y015
+
+@_typing.final
+class AssociableInstanceFilter(_message.Message):
+    """Chooses instances; an instance must fit every field that is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    instance_id: _builtins.str
+    """Its id is this."""
+    display_name: _builtins.str
+    """Its display name contains this; case does not matter, and there are no wildcards."""
+    def __init__(
+        self,
+        *,
+        instance_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "instance_id", b"instance_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssociableInstanceFilter: _TypeAlias = AssociableInstanceFilter  # noqa: Y015
+
+@_typing.final
+class ListAssociableInstancesResponse(_message.Message):
+    """A page of instances."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSOCIABLE_INSTANCES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last one."""
+    @_builtins.property
+    def associable_instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssociableInstance]:
+        """The instances."""
+
+    def __init__(
+        self,
+        *,
+        associable_instances: _abc.Iterable[Global___AssociableInstance] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["associable_instances", b"associable_instances", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAssociableInstancesResponse: _TypeAlias = ListAssociableInstancesResponse  # noqa: Y015
+
+@_typing.final
+class AssociableInstance(_message.Message):
+    """An instance that can be associated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSTANCE_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    instance: _builtins.str
+    """Resource name of the instance."""
+    display_name: _builtins.str
+    """The instance's display name."""
+    policy: _builtins.str
+    """Resource name of the policy that it has now; empty when it has none."""
+    def __init__(
+        self,
+        *,
+        instance: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        policy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "instance", b"instance", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssociableInstance: _TypeAlias = AssociableInstance  # noqa: Y015
+
+@_typing.final
+class PreviewScheduleRequest(_message.Message):
+    """Asks for the next scheduled times. At least one of `policy` and `schedule` must be set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The account and region: `accounts/{account}/regions/{region}`."""
+    policy: _builtins.str
+    """Resource name of a policy in the account and region. Alone: the times of the policy as it is; of a disabled one, those that
+    it would have if it were enabled now.
+    """
+    count: _builtins.int
+    """How many times at most: 1 to 1,000. Default: 10."""
+    @_builtins.property
+    def schedule(self) -> _policy_pb2.Schedule:
+        """Alone: the schedule of a policy that would be created now, checked as on create. With `policy`: the schedule that it would be
+        given now, checked as on update.
+        """
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        policy: _builtins.str = ...,
+        schedule: _policy_pb2.Schedule | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "parent", b"parent", "policy", b"policy", "schedule", b"schedule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewScheduleRequest: _TypeAlias = PreviewScheduleRequest  # noqa: Y015
+
+@_typing.final
+class PreviewScheduleResponse(_message.Message):
+    """The next scheduled times."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIMES_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_DATA_VERSION_FIELD_NUMBER: _builtins.int
+    time_zone_data_version: _builtins.str
+    """The version of the IANA time zone database that they were computed with, such as `2026b`."""
+    @_builtins.property
+    def times(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewedTime]:
+        """The times, in order; fewer than asked for when the execution limit or the end of the year 9999 comes before."""
+
+    def __init__(
+        self,
+        *,
+        times: _abc.Iterable[Global___PreviewedTime] | None = ...,
+        time_zone_data_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["time_zone_data_version", b"time_zone_data_version", "times", b"times"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewScheduleResponse: _TypeAlias = PreviewScheduleResponse  # noqa: Y015
+
+@_typing.final
+class PreviewedTime(_message.Message):
+    """A scheduled time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Shift:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ShiftEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[PreviewedTime._Shift.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SHIFT_UNSPECIFIED: PreviewedTime._Shift.ValueType  # 0
+        """Nothing: it is the time on the clock that the schedule says, which happens once."""
+        SHIFT_GAP: PreviewedTime._Shift.ValueType  # 1
+        """The time on the clock is skipped that day; this is the first moment after the gap."""
+        SHIFT_FOLD: PreviewedTime._Shift.ValueType  # 2
+        """The time on the clock happens twice that day; this is the first of the two."""
+
+    class Shift(_Shift, metaclass=_ShiftEnumTypeWrapper):
+        """What a daylight-saving change does to a scheduled time."""
+
+    SHIFT_UNSPECIFIED: PreviewedTime.Shift.ValueType  # 0
+    """Nothing: it is the time on the clock that the schedule says, which happens once."""
+    SHIFT_GAP: PreviewedTime.Shift.ValueType  # 1
+    """The time on the clock is skipped that day; this is the first moment after the gap."""
+    SHIFT_FOLD: PreviewedTime.Shift.ValueType  # 2
+    """The time on the clock happens twice that day; this is the first of the two."""
+
+    TIME_FIELD_NUMBER: _builtins.int
+    LOCAL_TIME_FIELD_NUMBER: _builtins.int
+    UTC_OFFSET_FIELD_NUMBER: _builtins.int
+    UTC_OFFSET_CHANGED_FIELD_NUMBER: _builtins.int
+    SHIFT_FIELD_NUMBER: _builtins.int
+    local_time: _builtins.str
+    """The same on the clocks of the schedule's time zone, with its offset from UTC: RFC 3339."""
+    utc_offset_changed: _builtins.bool
+    """Whether the offset is another than at the scheduled time before, so that the moment moves in UTC."""
+    shift: Global___PreviewedTime.Shift.ValueType
+    """What a daylight-saving change does to this time itself."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """The moment."""
+
+    @_builtins.property
+    def utc_offset(self) -> _duration_pb2.Duration:
+        """How far the zone's clocks are ahead of UTC then."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        local_time: _builtins.str = ...,
+        utc_offset: _duration_pb2.Duration | None = ...,
+        utc_offset_changed: _builtins.bool = ...,
+        shift: Global___PreviewedTime.Shift.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time", "utc_offset", b"utc_offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["local_time", b"local_time", "shift", b"shift", "time", b"time", "utc_offset", b"utc_offset", "utc_offset_changed", b"utc_offset_changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewedTime: _TypeAlias = PreviewedTime  # noqa: Y015
+
+@_typing.final
+class ListScheduleEventsRequest(_message.Message):
+    """Asks for the history of schedules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The policy's name; `-` as the policy's id means all policies of the account and region."""
+    page_size: _builtins.int
+    """How many at most: default 20, more than 100 is read as 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; the rest of the request must be the same."""
+    @_builtins.property
+    def filter(self) -> Global___ScheduleEventFilter:
+        """Which events. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: Global___ScheduleEventFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListScheduleEventsRequest: _TypeAlias = ListScheduleEventsRequest  # noqa: Y015
+
+@_typing.final
+class ScheduleEventFilter(_message.Message):
+    """Chooses events; an event must fit every field that is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """It happened not before this."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """It happened before this."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_policy_pb2.ScheduleEvent.Kind.ValueType]:
+        """Its kind is one of these."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        kinds: _abc.Iterable[_policy_pb2.ScheduleEvent.Kind.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "kinds", b"kinds", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScheduleEventFilter: _TypeAlias = ScheduleEventFilter  # noqa: Y015
+
+@_typing.final
+class ListScheduleEventsResponse(_message.Message):
+    """A page of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULE_EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last one."""
+    @_builtins.property
+    def schedule_events(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.ScheduleEvent]:
+        """The events."""
+
+    def __init__(
+        self,
+        *,
+        schedule_events: _abc.Iterable[_policy_pb2.ScheduleEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "schedule_events", b"schedule_events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListScheduleEventsResponse: _TypeAlias = ListScheduleEventsResponse  # noqa: Y015
+
+@_typing.final
+class GetPolicyLimitRequest(_message.Message):
+    """Asks for a limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The limit's name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicyLimitRequest: _TypeAlias = GetPolicyLimitRequest  # noqa: Y015
+
+@_typing.final
+class UpdatePolicyLimitRequest(_message.Message):
+    """Asks to change a limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_LIMIT_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy_limit(self) -> _policy_pb2.PolicyLimit:
+        """The limit; its `name` says which."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """What to change: `limit` is all that can be, and the default."""
+
+    def __init__(
+        self,
+        *,
+        policy_limit: _policy_pb2.PolicyLimit | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy_limit", b"policy_limit", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy_limit", b"policy_limit", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatePolicyLimitRequest: _TypeAlias = UpdatePolicyLimitRequest  # noqa: Y015

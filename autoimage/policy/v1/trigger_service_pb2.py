@@ -24,12 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from autoimage.policy.v1 import policy_pb2 as autoimage_dot_policy_dot_v1_dot_policy__pb2
 from autoimage.type.v1 import missed_pb2 as autoimage_dot_type_dot_v1_dot_missed__pb2
+from autoimage.type.v1 import retention_pb2 as autoimage_dot_type_dot_v1_dot_retention__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)autoimage/policy/v1/trigger_service.proto\x12\x13\x61utoimage.policy.v1\x1a autoimage/policy/v1/policy.proto\x1a\x1e\x61utoimage/type/v1/missed.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x05\n\x07Trigger\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12/\n\x04kind\x18\x02 \x01(\x0e\x32!.autoimage.policy.v1.Trigger.Kind\x12)\n\x06policy\x18\x03 \x01(\tB\x19\xfa\x41\x16\n\x14\x61utoimage.dev/Policy\x12\x12\n\npolicy_uid\x18\x04 \x01(\t\x12\x1b\n\x13policy_display_name\x18\x05 \x01(\t\x12\x31\n\x05\x64isks\x18\x06 \x01(\x0b\x32\".autoimage.policy.v1.DiskSelection\x12.\n\tlog_topic\x18\x07 \x01(\tB\x1b\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\x12?\n\x0c\x61ssociations\x18\x08 \x03(\x0b\x32).autoimage.policy.v1.TriggeredAssociation\x12\x32\n\x0escheduled_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06run_id\x18\n \x01(\t\x12\x30\n\x0ctrigger_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x06missed\x18\x0c \x01(\x0b\x32\x1f.autoimage.type.v1.MissedPoints\x12\x35\n\x11lease_expire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0blease_count\x18\x0e \x01(\x05\"f\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_SCHEDULED\x10\x01\x12\x11\n\rKIND_CATCH_UP\x10\x02\x12\x10\n\x0cKIND_RUN_NOW\x10\x03\x12\x0f\n\x0bKIND_MISSED\x10\x04\"R\n\x14TriggeredAssociation\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12-\n\x08instance\x18\x02 \x01(\tB\x1b\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\"L\n\x14LeaseTriggersRequest\x12\x17\n\tscheduler\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rmax_instances\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"z\n\x15LeaseTriggersResponse\x12.\n\x08triggers\x18\x01 \x03(\x0b\x32\x1c.autoimage.policy.v1.Trigger\x12\x31\n\rnext_due_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"0\n\x12\x41\x63kTriggersRequest\x12\x1a\n\x0ctrigger_uids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"\x15\n\x13\x41\x63kTriggersResponse\"`\n\x17\x46ilterAssociatedRequest\x12\x45\n\x0c\x61ssociations\x18\x01 \x03(\x0b\x32).autoimage.policy.v1.AssociationReferenceB\x04\xe2\x41\x01\x02\"O\n\x14\x41ssociationReference\x12\x18\n\npolicy_uid\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1d\n\x0f\x61ssociation_uid\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x18\x46ilterAssociatedResponse\x12\x18\n\x10\x61ssociation_uids\x18\x01 \x03(\t\x12\x1b\n\x13\x64\x65leted_policy_uids\x18\x02 \x03(\t\"f\n\x1dReportMissingInstancesRequest\x12\x45\n\x0c\x61ssociations\x18\x01 \x03(\x0b\x32).autoimage.policy.v1.AssociationReferenceB\x04\xe2\x41\x01\x02\" \n\x1eReportMissingInstancesResponse2\xcf\x03\n\x0eTriggerService\x12\x66\n\rLeaseTriggers\x12).autoimage.policy.v1.LeaseTriggersRequest\x1a*.autoimage.policy.v1.LeaseTriggersResponse\x12`\n\x0b\x41\x63kTriggers\x12\'.autoimage.policy.v1.AckTriggersRequest\x1a(.autoimage.policy.v1.AckTriggersResponse\x12o\n\x10\x46ilterAssociated\x12,.autoimage.policy.v1.FilterAssociatedRequest\x1a-.autoimage.policy.v1.FilterAssociatedResponse\x12\x81\x01\n\x16ReportMissingInstances\x12\x32.autoimage.policy.v1.ReportMissingInstancesRequest\x1a\x33.autoimage.policy.v1.ReportMissingInstancesResponseB0\n\x17\x64\x65v.autoimage.policy.v1B\x13TriggerServiceProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)autoimage/policy/v1/trigger_service.proto\x12\x13\x61utoimage.policy.v1\x1a autoimage/policy/v1/policy.proto\x1a\x1e\x61utoimage/type/v1/missed.proto\x1a!autoimage/type/v1/retention.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x05\n\x07Trigger\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12/\n\x04kind\x18\x02 \x01(\x0e\x32!.autoimage.policy.v1.Trigger.Kind\x12)\n\x06policy\x18\x03 \x01(\tB\x19\xfa\x41\x16\n\x14\x61utoimage.dev/Policy\x12\x12\n\npolicy_uid\x18\x04 \x01(\t\x12\x1b\n\x13policy_display_name\x18\x05 \x01(\t\x12\x31\n\x05\x64isks\x18\x06 \x01(\x0b\x32\".autoimage.policy.v1.DiskSelection\x12.\n\tlog_topic\x18\x07 \x01(\tB\x1b\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\x12?\n\x0c\x61ssociations\x18\x08 \x03(\x0b\x32).autoimage.policy.v1.TriggeredAssociation\x12\x32\n\x0escheduled_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06run_id\x18\n \x01(\t\x12\x30\n\x0ctrigger_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x06missed\x18\x0c \x01(\x0b\x32\x1f.autoimage.type.v1.MissedPoints\x12\x35\n\x11lease_expire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0blease_count\x18\x0e \x01(\x05\x12/\n\tretention\x18\x0f \x01(\x0b\x32\x1c.autoimage.type.v1.Retention\x12)\n\x06spread\x18\x10 \x01(\x0b\x32\x19.google.protobuf.Duration\"f\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_SCHEDULED\x10\x01\x12\x11\n\rKIND_CATCH_UP\x10\x02\x12\x10\n\x0cKIND_RUN_NOW\x10\x03\x12\x0f\n\x0bKIND_MISSED\x10\x04\"R\n\x14TriggeredAssociation\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12-\n\x08instance\x18\x02 \x01(\tB\x1b\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\"L\n\x14LeaseTriggersRequest\x12\x17\n\tscheduler\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rmax_instances\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"z\n\x15LeaseTriggersResponse\x12.\n\x08triggers\x18\x01 \x03(\x0b\x32\x1c.autoimage.policy.v1.Trigger\x12\x31\n\rnext_due_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"0\n\x12\x41\x63kTriggersRequest\x12\x1a\n\x0ctrigger_uids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"\x15\n\x13\x41\x63kTriggersResponse\"`\n\x17\x46ilterAssociatedRequest\x12\x45\n\x0c\x61ssociations\x18\x01 \x03(\x0b\x32).autoimage.policy.v1.AssociationReferenceB\x04\xe2\x41\x01\x02\"O\n\x14\x41ssociationReference\x12\x18\n\npolicy_uid\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1d\n\x0f\x61ssociation_uid\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x18\x46ilterAssociatedResponse\x12\x18\n\x10\x61ssociation_uids\x18\x01 \x03(\t\x12\x1b\n\x13\x64\x65leted_policy_uids\x18\x02 \x03(\t\"f\n\x1dReportMissingInstancesRequest\x12\x45\n\x0c\x61ssociations\x18\x01 \x03(\x0b\x32).autoimage.policy.v1.AssociationReferenceB\x04\xe2\x41\x01\x02\" \n\x1eReportMissingInstancesResponse\"_\n\x15\x44isableLoggingRequest\x12\x46\n\x12missing_log_topics\x18\x01 \x03(\x0b\x32$.autoimage.policy.v1.MissingLogTopicB\x04\xe2\x41\x01\x02\"t\n\x0fMissingLogTopic\x12-\n\x06policy\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14\x61utoimage.dev/Policy\x12\x32\n\tlog_topic\x18\x02 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x61utoimage.dev/LogTopic\"\x18\n\x16\x44isableLoggingResponse\"4\n\x17LookUpRetentionsRequest\x12\x19\n\x0bpolicy_uids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"[\n\x18LookUpRetentionsResponse\x12?\n\x11policy_retentions\x18\x01 \x03(\x0b\x32$.autoimage.policy.v1.PolicyRetention\"g\n\x0fPolicyRetention\x12\x12\n\npolicy_uid\x18\x01 \x01(\t\x12/\n\tretention\x18\x02 \x01(\x0b\x32\x1c.autoimage.type.v1.Retention\x12\x0f\n\x07\x64\x65leted\x18\x03 \x01(\x08\x32\xcf\x03\n\x0eTriggerService\x12\x66\n\rLeaseTriggers\x12).autoimage.policy.v1.LeaseTriggersRequest\x1a*.autoimage.policy.v1.LeaseTriggersResponse\x12`\n\x0b\x41\x63kTriggers\x12\'.autoimage.policy.v1.AckTriggersRequest\x1a(.autoimage.policy.v1.AckTriggersResponse\x12o\n\x10\x46ilterAssociated\x12,.autoimage.policy.v1.FilterAssociatedRequest\x1a-.autoimage.policy.v1.FilterAssociatedResponse\x12\x81\x01\n\x16ReportMissingInstances\x12\x32.autoimage.policy.v1.ReportMissingInstancesRequest\x1a\x33.autoimage.policy.v1.ReportMissingInstancesResponseB0\n\x17\x64\x65v.autoimage.policy.v1B\x13TriggerServiceProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,30 +59,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSOCIATIONREFERENCE'].fields_by_name['association_uid']._serialized_options = b'\342A\001\002'
   _globals['_REPORTMISSINGINSTANCESREQUEST'].fields_by_name['associations']._loaded_options = None
   _globals['_REPORTMISSINGINSTANCESREQUEST'].fields_by_name['associations']._serialized_options = b'\342A\001\002'
-  _globals['_TRIGGER']._serialized_start=226
-  _globals['_TRIGGER']._serialized_end=900
-  _globals['_TRIGGER_KIND']._serialized_start=798
-  _globals['_TRIGGER_KIND']._serialized_end=900
-  _globals['_TRIGGEREDASSOCIATION']._serialized_start=902
-  _globals['_TRIGGEREDASSOCIATION']._serialized_end=984
-  _globals['_LEASETRIGGERSREQUEST']._serialized_start=986
-  _globals['_LEASETRIGGERSREQUEST']._serialized_end=1062
-  _globals['_LEASETRIGGERSRESPONSE']._serialized_start=1064
-  _globals['_LEASETRIGGERSRESPONSE']._serialized_end=1186
-  _globals['_ACKTRIGGERSREQUEST']._serialized_start=1188
-  _globals['_ACKTRIGGERSREQUEST']._serialized_end=1236
-  _globals['_ACKTRIGGERSRESPONSE']._serialized_start=1238
-  _globals['_ACKTRIGGERSRESPONSE']._serialized_end=1259
-  _globals['_FILTERASSOCIATEDREQUEST']._serialized_start=1261
-  _globals['_FILTERASSOCIATEDREQUEST']._serialized_end=1357
-  _globals['_ASSOCIATIONREFERENCE']._serialized_start=1359
-  _globals['_ASSOCIATIONREFERENCE']._serialized_end=1438
-  _globals['_FILTERASSOCIATEDRESPONSE']._serialized_start=1440
-  _globals['_FILTERASSOCIATEDRESPONSE']._serialized_end=1521
-  _globals['_REPORTMISSINGINSTANCESREQUEST']._serialized_start=1523
-  _globals['_REPORTMISSINGINSTANCESREQUEST']._serialized_end=1625
-  _globals['_REPORTMISSINGINSTANCESRESPONSE']._serialized_start=1627
-  _globals['_REPORTMISSINGINSTANCESRESPONSE']._serialized_end=1659
-  _globals['_TRIGGERSERVICE']._serialized_start=1662
-  _globals['_TRIGGERSERVICE']._serialized_end=2125
+  _globals['_DISABLELOGGINGREQUEST'].fields_by_name['missing_log_topics']._loaded_options = None
+  _globals['_DISABLELOGGINGREQUEST'].fields_by_name['missing_log_topics']._serialized_options = b'\342A\001\002'
+  _globals['_MISSINGLOGTOPIC'].fields_by_name['policy']._loaded_options = None
+  _globals['_MISSINGLOGTOPIC'].fields_by_name['policy']._serialized_options = b'\342A\001\002\372A\026\n\024autoimage.dev/Policy'
+  _globals['_MISSINGLOGTOPIC'].fields_by_name['log_topic']._loaded_options = None
+  _globals['_MISSINGLOGTOPIC'].fields_by_name['log_topic']._serialized_options = b'\342A\001\002\372A\030\n\026autoimage.dev/LogTopic'
+  _globals['_LOOKUPRETENTIONSREQUEST'].fields_by_name['policy_uids']._loaded_options = None
+  _globals['_LOOKUPRETENTIONSREQUEST'].fields_by_name['policy_uids']._serialized_options = b'\342A\001\002'
+  _globals['_TRIGGER']._serialized_start=293
+  _globals['_TRIGGER']._serialized_end=1059
+  _globals['_TRIGGER_KIND']._serialized_start=957
+  _globals['_TRIGGER_KIND']._serialized_end=1059
+  _globals['_TRIGGEREDASSOCIATION']._serialized_start=1061
+  _globals['_TRIGGEREDASSOCIATION']._serialized_end=1143
+  _globals['_LEASETRIGGERSREQUEST']._serialized_start=1145
+  _globals['_LEASETRIGGERSREQUEST']._serialized_end=1221
+  _globals['_LEASETRIGGERSRESPONSE']._serialized_start=1223
+  _globals['_LEASETRIGGERSRESPONSE']._serialized_end=1345
+  _globals['_ACKTRIGGERSREQUEST']._serialized_start=1347
+  _globals['_ACKTRIGGERSREQUEST']._serialized_end=1395
+  _globals['_ACKTRIGGERSRESPONSE']._serialized_start=1397
+  _globals['_ACKTRIGGERSRESPONSE']._serialized_end=1418
+  _globals['_FILTERASSOCIATEDREQUEST']._serialized_start=1420
+  _globals['_FILTERASSOCIATEDREQUEST']._serialized_end=1516
+  _globals['_ASSOCIATIONREFERENCE']._serialized_start=1518
+  _globals['_ASSOCIATIONREFERENCE']._serialized_end=1597
+  _globals['_FILTERASSOCIATEDRESPONSE']._serialized_start=1599
+  _globals['_FILTERASSOCIATEDRESPONSE']._serialized_end=1680
+  _globals['_REPORTMISSINGINSTANCESREQUEST']._serialized_start=1682
+  _globals['_REPORTMISSINGINSTANCESREQUEST']._serialized_end=1784
+  _globals['_REPORTMISSINGINSTANCESRESPONSE']._serialized_start=1786
+  _globals['_REPORTMISSINGINSTANCESRESPONSE']._serialized_end=1818
+  _globals['_DISABLELOGGINGREQUEST']._serialized_start=1820
+  _globals['_DISABLELOGGINGREQUEST']._serialized_end=1915
+  _globals['_MISSINGLOGTOPIC']._serialized_start=1917
+  _globals['_MISSINGLOGTOPIC']._serialized_end=2033
+  _globals['_DISABLELOGGINGRESPONSE']._serialized_start=2035
+  _globals['_DISABLELOGGINGRESPONSE']._serialized_end=2059
+  _globals['_LOOKUPRETENTIONSREQUEST']._serialized_start=2061
+  _globals['_LOOKUPRETENTIONSREQUEST']._serialized_end=2113
+  _globals['_LOOKUPRETENTIONSRESPONSE']._serialized_start=2115
+  _globals['_LOOKUPRETENTIONSRESPONSE']._serialized_end=2206
+  _globals['_POLICYRETENTION']._serialized_start=2208
+  _globals['_POLICYRETENTION']._serialized_end=2311
+  _globals['_TRIGGERSERVICE']._serialized_start=2314
+  _globals['_TRIGGERSERVICE']._serialized_end=2777
 # @@protoc_insertion_point(module_scope)

@@ -5,8 +5,10 @@ isort:skip_file
 
 from autoimage.policy.v1 import policy_pb2 as _policy_pb2
 from autoimage.type.v1 import missed_pb2 as _missed_pb2
+from autoimage.type.v1 import retention_pb2 as _retention_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -73,6 +75,8 @@ class Trigger(_message.Message):
     MISSED_FIELD_NUMBER: _builtins.int
     LEASE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     LEASE_COUNT_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
     uid: _builtins.str
     """Identifies the trigger; a UUID."""
     kind: Global___Trigger.Kind.ValueType
@@ -113,6 +117,14 @@ class Trigger(_message.Message):
     def lease_expire_time(self) -> _timestamp_pb2.Timestamp:
         """Until when the trigger is the caller's, in operating time."""
 
+    @_builtins.property
+    def retention(self) -> _retention_pb2.Retention:
+        """How long the policy kept its images at the moment of triggering; unset: for ever."""
+
+    @_builtins.property
+    def spread(self) -> _duration_pb2.Duration:
+        """Over how much time the policy spread its builds at the moment of triggering; unset for `KIND_RUN_NOW`."""
+
     def __init__(
         self,
         *,
@@ -130,10 +142,12 @@ class Trigger(_message.Message):
         missed: _missed_pb2.MissedPoints | None = ...,
         lease_expire_time: _timestamp_pb2.Timestamp | None = ...,
         lease_count: _builtins.int = ...,
+        retention: _retention_pb2.Retention | None = ...,
+        spread: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "lease_expire_time", b"lease_expire_time", "missed", b"missed", "scheduled_time", b"scheduled_time", "trigger_time", b"trigger_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "lease_expire_time", b"lease_expire_time", "missed", b"missed", "retention", b"retention", "scheduled_time", b"scheduled_time", "spread", b"spread", "trigger_time", b"trigger_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["associations", b"associations", "disks", b"disks", "kind", b"kind", "lease_count", b"lease_count", "lease_expire_time", b"lease_expire_time", "log_topic", b"log_topic", "missed", b"missed", "policy", b"policy", "policy_display_name", b"policy_display_name", "policy_uid", b"policy_uid", "run_id", b"run_id", "scheduled_time", b"scheduled_time", "trigger_time", b"trigger_time", "uid", b"uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["associations", b"associations", "disks", b"disks", "kind", b"kind", "lease_count", b"lease_count", "lease_expire_time", b"lease_expire_time", "log_topic", b"log_topic", "missed", b"missed", "policy", b"policy", "policy_display_name", b"policy_display_name", "policy_uid", b"policy_uid", "retention", b"retention", "run_id", b"run_id", "scheduled_time", b"scheduled_time", "spread", b"spread", "trigger_time", b"trigger_time", "uid", b"uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -386,3 +400,150 @@ class ReportMissingInstancesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportMissingInstancesResponse: _TypeAlias = ReportMissingInstancesResponse  # noqa: Y015
+
+@_typing.final
+class DisableLoggingRequest(_message.Message):
+    """Reports log topics that do not exist."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MISSING_LOG_TOPICS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def missing_log_topics(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissingLogTopic]:
+        """The topics, and the policies that log to them: 1 to 500."""
+
+    def __init__(
+        self,
+        *,
+        missing_log_topics: _abc.Iterable[Global___MissingLogTopic] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing_log_topics", b"missing_log_topics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisableLoggingRequest: _TypeAlias = DisableLoggingRequest  # noqa: Y015
+
+@_typing.final
+class MissingLogTopic(_message.Message):
+    """A log topic that does not exist any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    LOG_TOPIC_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """Resource name of a policy that logs to it."""
+    log_topic: _builtins.str
+    """Resource name of the topic."""
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        log_topic: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_topic", b"log_topic", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MissingLogTopic: _TypeAlias = MissingLogTopic  # noqa: Y015
+
+@_typing.final
+class DisableLoggingResponse(_message.Message):
+    """The logging of those policies is disabled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisableLoggingResponse: _TypeAlias = DisableLoggingResponse  # noqa: Y015
+
+@_typing.final
+class LookUpRetentionsRequest(_message.Message):
+    """Asks how long images are kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_UIDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy_uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The policies' `uid`s: 1 to 500."""
+
+    def __init__(
+        self,
+        *,
+        policy_uids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy_uids", b"policy_uids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookUpRetentionsRequest: _TypeAlias = LookUpRetentionsRequest  # noqa: Y015
+
+@_typing.final
+class LookUpRetentionsResponse(_message.Message):
+    """How long images are kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_RETENTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy_retentions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyRetention]:
+        """One for each policy of the request that is known, in its order. Of a policy that is not, nothing may be deleted."""
+
+    def __init__(
+        self,
+        *,
+        policy_retentions: _abc.Iterable[Global___PolicyRetention] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy_retentions", b"policy_retentions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookUpRetentionsResponse: _TypeAlias = LookUpRetentionsResponse  # noqa: Y015
+
+@_typing.final
+class PolicyRetention(_message.Message):
+    """How long the images of a policy are kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_UID_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    policy_uid: _builtins.str
+    """The policy's `uid`."""
+    deleted: _builtins.bool
+    """Whether the policy is deleted."""
+    @_builtins.property
+    def retention(self) -> _retention_pb2.Retention:
+        """How long its images are kept; unset: for ever."""
+
+    def __init__(
+        self,
+        *,
+        policy_uid: _builtins.str = ...,
+        retention: _retention_pb2.Retention | None = ...,
+        deleted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retention", b"retention"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "policy_uid", b"policy_uid", "retention", b"retention"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyRetention: _TypeAlias = PolicyRetention  # noqa: Y015

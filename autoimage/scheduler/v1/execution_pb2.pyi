@@ -242,7 +242,7 @@ class ImageTask(_message.Message):
         STATE_SKIPPED: ImageTask._State.ValueType  # 5
         """There is no image, for a foreseen reason such as a quota that is used up."""
         STATE_CANCELLED: ImageTask._State.ValueType  # 6
-        """There is no image, since the policy was deleted or the instance disassociated or moved."""
+        """There is no image, since the execution was cancelled, the policy deleted, or the instance disassociated or moved."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """How far an image task is."""
@@ -260,7 +260,7 @@ class ImageTask(_message.Message):
     STATE_SKIPPED: ImageTask.State.ValueType  # 5
     """There is no image, for a foreseen reason such as a quota that is used up."""
     STATE_CANCELLED: ImageTask.State.ValueType  # 6
-    """There is no image, since the policy was deleted or the instance disassociated or moved."""
+    """There is no image, since the execution was cancelled, the policy deleted, or the instance disassociated or moved."""
 
     NAME_FIELD_NUMBER: _builtins.int
     INSTANCE_FIELD_NUMBER: _builtins.int
@@ -275,6 +275,8 @@ class ImageTask(_message.Message):
     BUILD_START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     LATE_IMAGE_TIME_FIELD_NUMBER: _builtins.int
+    PLANNED_START_TIME_FIELD_NUMBER: _builtins.int
+    IMAGE_DELETE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name; its last segment is the instance's id."""
     instance: _builtins.str
@@ -313,6 +315,14 @@ class ImageTask(_message.Message):
     def late_image_time(self) -> _timestamp_pb2.Timestamp:
         """For a task that failed with `REASON_BUILD_TIMEOUT`: when its image became available after all; unset otherwise."""
 
+    @_builtins.property
+    def planned_start_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on the build is begun: the execution's time, and the instance's own offset when the policy spreads its builds."""
+
+    @_builtins.property
+    def image_delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When retention deleted the image; unset while it did not."""
+
     def __init__(
         self,
         *,
@@ -329,10 +339,12 @@ class ImageTask(_message.Message):
         build_start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         late_image_time: _timestamp_pb2.Timestamp | None = ...,
+        planned_start_time: _timestamp_pb2.Timestamp | None = ...,
+        image_delete_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["build_start_time", b"build_start_time", "create_time", b"create_time", "end_time", b"end_time", "late_image_time", b"late_image_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["build_start_time", b"build_start_time", "create_time", b"create_time", "end_time", b"end_time", "image_delete_time", b"image_delete_time", "late_image_time", b"late_image_time", "planned_start_time", b"planned_start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "build_start_time", b"build_start_time", "create_time", b"create_time", "end_time", b"end_time", "image", b"image", "included_disks", b"included_disks", "instance", b"instance", "late_image_time", b"late_image_time", "left_out_disks", b"left_out_disks", "name", b"name", "reason", b"reason", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "build_start_time", b"build_start_time", "create_time", b"create_time", "end_time", b"end_time", "image", b"image", "image_delete_time", b"image_delete_time", "included_disks", b"included_disks", "instance", b"instance", "late_image_time", b"late_image_time", "left_out_disks", b"left_out_disks", "name", b"name", "planned_start_time", b"planned_start_time", "reason", b"reason", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

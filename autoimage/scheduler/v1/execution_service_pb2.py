@@ -23,13 +23,15 @@ _sym_db = _symbol_database.Default()
 
 
 from autoimage.scheduler.v1 import execution_pb2 as autoimage_dot_scheduler_dot_v1_dot_execution__pb2
+from autoimage.type.v1 import retention_pb2 as autoimage_dot_type_dot_v1_dot_retention__pb2
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.autoimage/scheduler/v1/execution_service.proto\x12\x16\x61utoimage.scheduler.v1\x1a&autoimage/scheduler/v1/execution.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"E\n\x13GetExecutionRequest\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\n\x17\x61utoimage.dev/Execution\"\xbb\x01\n\x15ListExecutionsRequest\x12\x30\n\x06parent\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\x12\x17\x61utoimage.dev/Execution\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\'.autoimage.scheduler.v1.ExecutionFilterB\x04\xe2\x41\x01\x01\"\xd0\x01\n\x0f\x45xecutionFilter\x12=\n\x06states\x18\x01 \x03(\x0e\x32\'.autoimage.scheduler.v1.Execution.StateB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x14\n\x06run_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"h\n\x16ListExecutionsResponse\x12\x35\n\nexecutions\x18\x01 \x03(\x0b\x32!.autoimage.scheduler.v1.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbb\x01\n\x15ListImageTasksRequest\x12\x30\n\x06parent\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\x12\x17\x61utoimage.dev/ImageTask\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\'.autoimage.scheduler.v1.ImageTaskFilterB\x04\xe2\x41\x01\x01\"P\n\x0fImageTaskFilter\x12=\n\x06states\x18\x01 \x03(\x0e\x32\'.autoimage.scheduler.v1.ImageTask.StateB\x04\xe2\x41\x01\x01\"i\n\x16ListImageTasksResponse\x12\x36\n\x0bimage_tasks\x18\x01 \x03(\x0b\x32!.autoimage.scheduler.v1.ImageTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\x19GetSchedulerStatusRequest\"\xec\x02\n\x0fSchedulerStatus\x12\x30\n\x0cproduct_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rnext_due_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_poll_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12running_executions\x18\x04 \x01(\x03\x12\x15\n\rpending_tasks\x18\x05 \x01(\x03\x12\x16\n\x0e\x62uilding_tasks\x18\x06 \x01(\x03\x12\x37\n\x13oldest_pending_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x17undelivered_log_entries\x18\x08 \x01(\x03\x12\x1b\n\x13\x64ropped_log_entries\x18\t \x01(\x03\x32\xe5\x03\n\x10\x45xecutionService\x12g\n\x0cGetExecution\x12+.autoimage.scheduler.v1.GetExecutionRequest\x1a!.autoimage.scheduler.v1.Execution\"\x07\xda\x41\x04name\x12z\n\x0eListExecutions\x12-.autoimage.scheduler.v1.ListExecutionsRequest\x1a..autoimage.scheduler.v1.ListExecutionsResponse\"\t\xda\x41\x06parent\x12z\n\x0eListImageTasks\x12-.autoimage.scheduler.v1.ListImageTasksRequest\x1a..autoimage.scheduler.v1.ListImageTasksResponse\"\t\xda\x41\x06parent\x12p\n\x12GetSchedulerStatus\x12\x31.autoimage.scheduler.v1.GetSchedulerStatusRequest\x1a\'.autoimage.scheduler.v1.SchedulerStatusB5\n\x1a\x64\x65v.autoimage.scheduler.v1B\x15\x45xecutionServiceProtoP\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.autoimage/scheduler/v1/execution_service.proto\x12\x16\x61utoimage.scheduler.v1\x1a&autoimage/scheduler/v1/execution.proto\x1a!autoimage/type/v1/retention.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"E\n\x13GetExecutionRequest\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\n\x17\x61utoimage.dev/Execution\"\xbb\x01\n\x15ListExecutionsRequest\x12\x30\n\x06parent\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\x12\x17\x61utoimage.dev/Execution\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\'.autoimage.scheduler.v1.ExecutionFilterB\x04\xe2\x41\x01\x01\"\xd0\x01\n\x0f\x45xecutionFilter\x12=\n\x06states\x18\x01 \x03(\x0e\x32\'.autoimage.scheduler.v1.Execution.StateB\x04\xe2\x41\x01\x01\x12\x34\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x32\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x14\n\x06run_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"h\n\x16ListExecutionsResponse\x12\x35\n\nexecutions\x18\x01 \x03(\x0b\x32!.autoimage.scheduler.v1.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xbb\x01\n\x15ListImageTasksRequest\x12\x30\n\x06parent\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\x12\x17\x61utoimage.dev/ImageTask\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\'.autoimage.scheduler.v1.ImageTaskFilterB\x04\xe2\x41\x01\x01\"P\n\x0fImageTaskFilter\x12=\n\x06states\x18\x01 \x03(\x0e\x32\'.autoimage.scheduler.v1.ImageTask.StateB\x04\xe2\x41\x01\x01\"i\n\x16ListImageTasksResponse\x12\x36\n\x0bimage_tasks\x18\x01 \x03(\x0b\x32!.autoimage.scheduler.v1.ImageTask\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1b\n\x19GetSchedulerStatusRequest\"\xb3\x04\n\x0fSchedulerStatus\x12\x30\n\x0cproduct_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rnext_due_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_poll_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12running_executions\x18\x04 \x01(\x03\x12\x15\n\rpending_tasks\x18\x05 \x01(\x03\x12\x16\n\x0e\x62uilding_tasks\x18\x06 \x01(\x03\x12\x37\n\x13oldest_pending_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x17undelivered_log_entries\x18\x08 \x01(\x03\x12\x1b\n\x13\x64ropped_log_entries\x18\t \x01(\x03\x12\x1e\n\x16time_zone_data_version\x18\n \x01(\t\x12:\n\x08replicas\x18\x0b \x03(\x0b\x32(.autoimage.scheduler.v1.SchedulerReplica\x12<\n\x0epaused_regions\x18\x0c \x03(\x0b\x32$.autoimage.scheduler.v1.RegionStatus\x12+\n\x08lateness\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\"e\n\x10SchedulerReplica\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x0elast_seen_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x03 \x01(\t\"\xbf\x01\n\x0cRegionStatus\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x14\n\x06paused\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x34\n\npause_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:O\xea\x41L\n\x1a\x61utoimage.dev/RegionStatus\x12\x10regions/{region}*\x0eregionStatuses2\x0cregionStatus\"H\n\x16\x43\x61ncelExecutionRequest\x12.\n\x04name\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\n\x17\x61utoimage.dev/Execution\"f\n\x16WatchExecutionsRequest\x12\x30\n\x06parent\x18\x01 \x01(\tB \xe2\x41\x01\x02\xfa\x41\x19\x12\x17\x61utoimage.dev/Execution\x12\x1a\n\x0cresume_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\x17WatchExecutionsResponse\x12\x35\n\nexecutions\x18\x01 \x03(\x0b\x32!.autoimage.scheduler.v1.Execution\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"\xaf\x01\n\x14PlanRetentionRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14\x61utoimage.dev/Policy\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\tretention\x18\x04 \x01(\x0b\x32\x1c.autoimage.type.v1.RetentionB\x04\xe2\x41\x01\x01\"v\n\x15PlanRetentionResponse\x12\x44\n\x12retention_verdicts\x18\x01 \x03(\x0b\x32(.autoimage.scheduler.v1.RetentionVerdict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x98\x04\n\x10RetentionVerdict\x12\'\n\x05image\x18\x01 \x01(\tB\x18\xfa\x41\x15\n\x13\x61utoimage.dev/Image\x12\x34\n\x0fsource_instance\x18\x02 \x01(\tB\x1b\xfa\x41\x18\n\x16\x61utoimage.dev/Instance\x12\x32\n\x0escheduled_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x41\n\x07verdict\x18\x04 \x01(\x0e\x32\x30.autoimage.scheduler.v1.RetentionVerdict.Verdict\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfc\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x18\n\x14VERDICT_KEEP_FOREVER\x10\x01\x12\x1e\n\x1aVERDICT_KEEP_WITHIN_LIMITS\x10\x02\x12\x17\n\x13VERDICT_KEEP_NEWEST\x10\x03\x12\x1a\n\x16VERDICT_KEEP_PROTECTED\x10\x04\x12\x1e\n\x1aVERDICT_KEEP_NOT_AVAILABLE\x10\x05\x12\x1a\n\x16VERDICT_DELETE_TOO_OLD\x10\x06\x12\x1b\n\x17VERDICT_DELETE_TOO_MANY\x10\x07\x12\x10\n\x0cVERDICT_GONE\x10\x08\"G\n\x12PauseRegionRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xfa\x41\x1c\n\x1a\x61utoimage.dev/RegionStatus\"H\n\x13ResumeRegionRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xfa\x41\x1c\n\x1a\x61utoimage.dev/RegionStatus2\xe5\x03\n\x10\x45xecutionService\x12g\n\x0cGetExecution\x12+.autoimage.scheduler.v1.GetExecutionRequest\x1a!.autoimage.scheduler.v1.Execution\"\x07\xda\x41\x04name\x12z\n\x0eListExecutions\x12-.autoimage.scheduler.v1.ListExecutionsRequest\x1a..autoimage.scheduler.v1.ListExecutionsResponse\"\t\xda\x41\x06parent\x12z\n\x0eListImageTasks\x12-.autoimage.scheduler.v1.ListImageTasksRequest\x1a..autoimage.scheduler.v1.ListImageTasksResponse\"\t\xda\x41\x06parent\x12p\n\x12GetSchedulerStatus\x12\x31.autoimage.scheduler.v1.GetSchedulerStatusRequest\x1a\'.autoimage.scheduler.v1.SchedulerStatusB5\n\x1a\x64\x65v.autoimage.scheduler.v1B\x15\x45xecutionServiceProtoP\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,30 +67,82 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTIMAGETASKSREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
   _globals['_IMAGETASKFILTER'].fields_by_name['states']._loaded_options = None
   _globals['_IMAGETASKFILTER'].fields_by_name['states']._serialized_options = b'\342A\001\001'
+  _globals['_REGIONSTATUS'].fields_by_name['name']._loaded_options = None
+  _globals['_REGIONSTATUS'].fields_by_name['name']._serialized_options = b'\342A\001\010'
+  _globals['_REGIONSTATUS'].fields_by_name['paused']._loaded_options = None
+  _globals['_REGIONSTATUS'].fields_by_name['paused']._serialized_options = b'\342A\001\003'
+  _globals['_REGIONSTATUS'].fields_by_name['pause_time']._loaded_options = None
+  _globals['_REGIONSTATUS'].fields_by_name['pause_time']._serialized_options = b'\342A\001\003'
+  _globals['_REGIONSTATUS']._loaded_options = None
+  _globals['_REGIONSTATUS']._serialized_options = b'\352AL\n\032autoimage.dev/RegionStatus\022\020regions/{region}*\016regionStatuses2\014regionStatus'
+  _globals['_CANCELEXECUTIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_CANCELEXECUTIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\031\n\027autoimage.dev/Execution'
+  _globals['_WATCHEXECUTIONSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_WATCHEXECUTIONSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\031\022\027autoimage.dev/Execution'
+  _globals['_WATCHEXECUTIONSREQUEST'].fields_by_name['resume_token']._loaded_options = None
+  _globals['_WATCHEXECUTIONSREQUEST'].fields_by_name['resume_token']._serialized_options = b'\342A\001\001'
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\026\n\024autoimage.dev/Policy'
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['retention']._loaded_options = None
+  _globals['_PLANRETENTIONREQUEST'].fields_by_name['retention']._serialized_options = b'\342A\001\001'
+  _globals['_RETENTIONVERDICT'].fields_by_name['image']._loaded_options = None
+  _globals['_RETENTIONVERDICT'].fields_by_name['image']._serialized_options = b'\372A\025\n\023autoimage.dev/Image'
+  _globals['_RETENTIONVERDICT'].fields_by_name['source_instance']._loaded_options = None
+  _globals['_RETENTIONVERDICT'].fields_by_name['source_instance']._serialized_options = b'\372A\030\n\026autoimage.dev/Instance'
+  _globals['_PAUSEREGIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_PAUSEREGIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\034\n\032autoimage.dev/RegionStatus'
+  _globals['_RESUMEREGIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RESUMEREGIONREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\034\n\032autoimage.dev/RegionStatus'
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._serialized_options = b'\332A\004name'
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._serialized_options = b'\332A\006parent'
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListImageTasks']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListImageTasks']._serialized_options = b'\332A\006parent'
-  _globals['_GETEXECUTIONREQUEST']._serialized_start=232
-  _globals['_GETEXECUTIONREQUEST']._serialized_end=301
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=304
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=491
-  _globals['_EXECUTIONFILTER']._serialized_start=494
-  _globals['_EXECUTIONFILTER']._serialized_end=702
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=704
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=808
-  _globals['_LISTIMAGETASKSREQUEST']._serialized_start=811
-  _globals['_LISTIMAGETASKSREQUEST']._serialized_end=998
-  _globals['_IMAGETASKFILTER']._serialized_start=1000
-  _globals['_IMAGETASKFILTER']._serialized_end=1080
-  _globals['_LISTIMAGETASKSRESPONSE']._serialized_start=1082
-  _globals['_LISTIMAGETASKSRESPONSE']._serialized_end=1187
-  _globals['_GETSCHEDULERSTATUSREQUEST']._serialized_start=1189
-  _globals['_GETSCHEDULERSTATUSREQUEST']._serialized_end=1216
-  _globals['_SCHEDULERSTATUS']._serialized_start=1219
-  _globals['_SCHEDULERSTATUS']._serialized_end=1583
-  _globals['_EXECUTIONSERVICE']._serialized_start=1586
-  _globals['_EXECUTIONSERVICE']._serialized_end=2071
+  _globals['_GETEXECUTIONREQUEST']._serialized_start=299
+  _globals['_GETEXECUTIONREQUEST']._serialized_end=368
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=371
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=558
+  _globals['_EXECUTIONFILTER']._serialized_start=561
+  _globals['_EXECUTIONFILTER']._serialized_end=769
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=771
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=875
+  _globals['_LISTIMAGETASKSREQUEST']._serialized_start=878
+  _globals['_LISTIMAGETASKSREQUEST']._serialized_end=1065
+  _globals['_IMAGETASKFILTER']._serialized_start=1067
+  _globals['_IMAGETASKFILTER']._serialized_end=1147
+  _globals['_LISTIMAGETASKSRESPONSE']._serialized_start=1149
+  _globals['_LISTIMAGETASKSRESPONSE']._serialized_end=1254
+  _globals['_GETSCHEDULERSTATUSREQUEST']._serialized_start=1256
+  _globals['_GETSCHEDULERSTATUSREQUEST']._serialized_end=1283
+  _globals['_SCHEDULERSTATUS']._serialized_start=1286
+  _globals['_SCHEDULERSTATUS']._serialized_end=1849
+  _globals['_SCHEDULERREPLICA']._serialized_start=1851
+  _globals['_SCHEDULERREPLICA']._serialized_end=1952
+  _globals['_REGIONSTATUS']._serialized_start=1955
+  _globals['_REGIONSTATUS']._serialized_end=2146
+  _globals['_CANCELEXECUTIONREQUEST']._serialized_start=2148
+  _globals['_CANCELEXECUTIONREQUEST']._serialized_end=2220
+  _globals['_WATCHEXECUTIONSREQUEST']._serialized_start=2222
+  _globals['_WATCHEXECUTIONSREQUEST']._serialized_end=2324
+  _globals['_WATCHEXECUTIONSRESPONSE']._serialized_start=2326
+  _globals['_WATCHEXECUTIONSRESPONSE']._serialized_end=2428
+  _globals['_PLANRETENTIONREQUEST']._serialized_start=2431
+  _globals['_PLANRETENTIONREQUEST']._serialized_end=2606
+  _globals['_PLANRETENTIONRESPONSE']._serialized_start=2608
+  _globals['_PLANRETENTIONRESPONSE']._serialized_end=2726
+  _globals['_RETENTIONVERDICT']._serialized_start=2729
+  _globals['_RETENTIONVERDICT']._serialized_end=3265
+  _globals['_RETENTIONVERDICT_VERDICT']._serialized_start=3013
+  _globals['_RETENTIONVERDICT_VERDICT']._serialized_end=3265
+  _globals['_PAUSEREGIONREQUEST']._serialized_start=3267
+  _globals['_PAUSEREGIONREQUEST']._serialized_end=3338
+  _globals['_RESUMEREGIONREQUEST']._serialized_start=3340
+  _globals['_RESUMEREGIONREQUEST']._serialized_end=3412
+  _globals['_EXECUTIONSERVICE']._serialized_start=3415
+  _globals['_EXECUTIONSERVICE']._serialized_end=3900
 # @@protoc_insertion_point(module_scope)

@@ -4,11 +4,14 @@ isort:skip_file
 """
 
 from autoimage.scheduler.v1 import execution_pb2 as _execution_pb2
+from autoimage.type.v1 import retention_pb2 as _retention_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -266,6 +269,10 @@ class SchedulerStatus(_message.Message):
     OLDEST_PENDING_TIME_FIELD_NUMBER: _builtins.int
     UNDELIVERED_LOG_ENTRIES_FIELD_NUMBER: _builtins.int
     DROPPED_LOG_ENTRIES_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_DATA_VERSION_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    PAUSED_REGIONS_FIELD_NUMBER: _builtins.int
+    LATENESS_FIELD_NUMBER: _builtins.int
     running_executions: _builtins.int
     """How many executions are running."""
     pending_tasks: _builtins.int
@@ -275,7 +282,9 @@ class SchedulerStatus(_message.Message):
     undelivered_log_entries: _builtins.int
     """How many log entries wait for delivery."""
     dropped_log_entries: _builtins.int
-    """How many log entries were dropped: their topic is gone, or they were past its retention before they could be delivered."""
+    """How many log entries were dropped, since their topic is gone or they are past its retention."""
+    time_zone_data_version: _builtins.str
+    """The version of the IANA time zone database in use, such as `2026b`."""
     @_builtins.property
     def product_time(self) -> _timestamp_pb2.Timestamp:
         """Product time when this was answered."""
@@ -294,6 +303,20 @@ class SchedulerStatus(_message.Message):
     def oldest_pending_time(self) -> _timestamp_pb2.Timestamp:
         """The oldest scheduled time of a task that waits for its build to be accepted; unset when none waits."""
 
+    @_builtins.property
+    def replicas(self) -> _containers.RepeatedCompositeFieldContainer[Global___SchedulerReplica]:
+        """The replicas that were at work within the last minute, in the order of their names."""
+
+    @_builtins.property
+    def paused_regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegionStatus]:
+        """The regions that are paused, in the order of their ids."""
+
+    @_builtins.property
+    def lateness(self) -> _duration_pb2.Duration:
+        """How long the latest executions, at most 100, waited from their scheduled time to their take-up, at most; of catch-ups and
+        run-nows from the moment of triggering.
+        """
+
     def __init__(
         self,
         *,
@@ -306,11 +329,352 @@ class SchedulerStatus(_message.Message):
         oldest_pending_time: _timestamp_pb2.Timestamp | None = ...,
         undelivered_log_entries: _builtins.int = ...,
         dropped_log_entries: _builtins.int = ...,
+        time_zone_data_version: _builtins.str = ...,
+        replicas: _abc.Iterable[Global___SchedulerReplica] | None = ...,
+        paused_regions: _abc.Iterable[Global___RegionStatus] | None = ...,
+        lateness: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_poll_time", b"last_poll_time", "next_due_time", b"next_due_time", "oldest_pending_time", b"oldest_pending_time", "product_time", b"product_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_poll_time", b"last_poll_time", "lateness", b"lateness", "next_due_time", b"next_due_time", "oldest_pending_time", b"oldest_pending_time", "product_time", b"product_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["building_tasks", b"building_tasks", "dropped_log_entries", b"dropped_log_entries", "last_poll_time", b"last_poll_time", "next_due_time", b"next_due_time", "oldest_pending_time", b"oldest_pending_time", "pending_tasks", b"pending_tasks", "product_time", b"product_time", "running_executions", b"running_executions", "undelivered_log_entries", b"undelivered_log_entries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["building_tasks", b"building_tasks", "dropped_log_entries", b"dropped_log_entries", "last_poll_time", b"last_poll_time", "lateness", b"lateness", "next_due_time", b"next_due_time", "oldest_pending_time", b"oldest_pending_time", "paused_regions", b"paused_regions", "pending_tasks", b"pending_tasks", "product_time", b"product_time", "replicas", b"replicas", "running_executions", b"running_executions", "time_zone_data_version", b"time_zone_data_version", "undelivered_log_entries", b"undelivered_log_entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SchedulerStatus: _TypeAlias = SchedulerStatus  # noqa: Y015
+
+@_typing.final
+class SchedulerReplica(_message.Message):
+    """A process of the scheduler."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_TIME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What it calls itself: host, process id and a random part."""
+    version: _builtins.str
+    """The version of the suite that it runs."""
+    @_builtins.property
+    def last_seen_time(self) -> _timestamp_pb2.Timestamp:
+        """When it last said that it is at work, in operating time."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        last_seen_time: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_seen_time", b"last_seen_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_seen_time", b"last_seen_time", "name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SchedulerReplica: _TypeAlias = SchedulerReplica  # noqa: Y015
+
+@_typing.final
+class RegionStatus(_message.Message):
+    """Whether a region is paused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    PAUSE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name: `regions/{region}`."""
+    paused: _builtins.bool
+    """Whether it is paused."""
+    @_builtins.property
+    def pause_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was paused; unset while it is not."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        paused: _builtins.bool = ...,
+        pause_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pause_time", b"pause_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "pause_time", b"pause_time", "paused", b"paused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegionStatus: _TypeAlias = RegionStatus  # noqa: Y015
+
+@_typing.final
+class CancelExecutionRequest(_message.Message):
+    """Asks to cancel an execution."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The execution's name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelExecutionRequest: _TypeAlias = CancelExecutionRequest  # noqa: Y015
+
+@_typing.final
+class WatchExecutionsRequest(_message.Message):
+    """Asks for executions as they change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The policy's name; `-` as the policy's id means all policies of the account and region."""
+    resume_token: _builtins.str
+    """The `resume_token` of the last response received, with the same `parent`. Default: changes from now on."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchExecutionsRequest: _TypeAlias = WatchExecutionsRequest  # noqa: Y015
+
+@_typing.final
+class WatchExecutionsResponse(_message.Message):
+    """Executions that changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTIONS_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Where to resume after these."""
+    @_builtins.property
+    def executions(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.Execution]:
+        """The executions: 1 to 100; none in the first response, which comes at once and tells where the watch begins."""
+
+    def __init__(
+        self,
+        *,
+        executions: _abc.Iterable[_execution_pb2.Execution] | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["executions", b"executions", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchExecutionsResponse: _TypeAlias = WatchExecutionsResponse  # noqa: Y015
+
+@_typing.final
+class PlanRetentionRequest(_message.Message):
+    """Asks what retention would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """The policy's name."""
+    page_size: _builtins.int
+    """How many at most: default 20, more than 100 is read as 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; the rest of the request must be the same."""
+    @_builtins.property
+    def retention(self) -> _retention_pb2.Retention:
+        """What to plan with. Default: the policy's own retention."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        retention: _retention_pb2.Retention | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retention", b"retention"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "retention", b"retention"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanRetentionRequest: _TypeAlias = PlanRetentionRequest  # noqa: Y015
+
+@_typing.final
+class PlanRetentionResponse(_message.Message):
+    """What retention would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RETENTION_VERDICTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty on the last one."""
+    @_builtins.property
+    def retention_verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RetentionVerdict]:
+        """One for each image that the policy made and that is not known to be gone, by instance, newest scheduled time first."""
+
+    def __init__(
+        self,
+        *,
+        retention_verdicts: _abc.Iterable[Global___RetentionVerdict] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "retention_verdicts", b"retention_verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanRetentionResponse: _TypeAlias = PlanRetentionResponse  # noqa: Y015
+
+@_typing.final
+class RetentionVerdict(_message.Message):
+    """What retention would do with an image."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Verdict:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RetentionVerdict._Verdict.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        VERDICT_UNSPECIFIED: RetentionVerdict._Verdict.ValueType  # 0
+        """Not a verdict."""
+        VERDICT_KEEP_FOREVER: RetentionVerdict._Verdict.ValueType  # 1
+        """It stays: the policy keeps its images for ever."""
+        VERDICT_KEEP_WITHIN_LIMITS: RetentionVerdict._Verdict.ValueType  # 2
+        """It stays: neither limit is reached."""
+        VERDICT_KEEP_NEWEST: RetentionVerdict._Verdict.ValueType  # 3
+        """It stays although a limit is reached: it is the newest available image of its instance."""
+        VERDICT_KEEP_PROTECTED: RetentionVerdict._Verdict.ValueType  # 4
+        """It stays although a limit is reached: it is protected."""
+        VERDICT_KEEP_NOT_AVAILABLE: RetentionVerdict._Verdict.ValueType  # 5
+        """It stays: it is not available, so it is neither counted nor deleted."""
+        VERDICT_DELETE_TOO_OLD: RetentionVerdict._Verdict.ValueType  # 6
+        """It goes: it is older than `keep_days`."""
+        VERDICT_DELETE_TOO_MANY: RetentionVerdict._Verdict.ValueType  # 7
+        """It goes: there are `keep_last` newer ones that are available."""
+        VERDICT_GONE: RetentionVerdict._Verdict.ValueType  # 8
+        """It is gone already: a user deleted it."""
+
+    class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
+        """Whether the image stays, and why."""
+
+    VERDICT_UNSPECIFIED: RetentionVerdict.Verdict.ValueType  # 0
+    """Not a verdict."""
+    VERDICT_KEEP_FOREVER: RetentionVerdict.Verdict.ValueType  # 1
+    """It stays: the policy keeps its images for ever."""
+    VERDICT_KEEP_WITHIN_LIMITS: RetentionVerdict.Verdict.ValueType  # 2
+    """It stays: neither limit is reached."""
+    VERDICT_KEEP_NEWEST: RetentionVerdict.Verdict.ValueType  # 3
+    """It stays although a limit is reached: it is the newest available image of its instance."""
+    VERDICT_KEEP_PROTECTED: RetentionVerdict.Verdict.ValueType  # 4
+    """It stays although a limit is reached: it is protected."""
+    VERDICT_KEEP_NOT_AVAILABLE: RetentionVerdict.Verdict.ValueType  # 5
+    """It stays: it is not available, so it is neither counted nor deleted."""
+    VERDICT_DELETE_TOO_OLD: RetentionVerdict.Verdict.ValueType  # 6
+    """It goes: it is older than `keep_days`."""
+    VERDICT_DELETE_TOO_MANY: RetentionVerdict.Verdict.ValueType  # 7
+    """It goes: there are `keep_last` newer ones that are available."""
+    VERDICT_GONE: RetentionVerdict.Verdict.ValueType  # 8
+    """It is gone already: a user deleted it."""
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    SOURCE_INSTANCE_FIELD_NUMBER: _builtins.int
+    SCHEDULED_TIME_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    image: _builtins.str
+    """Resource name of the image."""
+    source_instance: _builtins.str
+    """Resource name of the instance that it was made of."""
+    verdict: Global___RetentionVerdict.Verdict.ValueType
+    """Whether it stays, and why."""
+    @_builtins.property
+    def scheduled_time(self) -> _timestamp_pb2.Timestamp:
+        """The scheduled time of its execution."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on `keep_days` lets it go; unset without `keep_days`."""
+
+    def __init__(
+        self,
+        *,
+        image: _builtins.str = ...,
+        source_instance: _builtins.str = ...,
+        scheduled_time: _timestamp_pb2.Timestamp | None = ...,
+        verdict: Global___RetentionVerdict.Verdict.ValueType = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "scheduled_time", b"scheduled_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "image", b"image", "scheduled_time", b"scheduled_time", "source_instance", b"source_instance", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetentionVerdict: _TypeAlias = RetentionVerdict  # noqa: Y015
+
+@_typing.final
+class PauseRegionRequest(_message.Message):
+    """Asks to pause a region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The region: `regions/{region}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseRegionRequest: _TypeAlias = PauseRegionRequest  # noqa: Y015
+
+@_typing.final
+class ResumeRegionRequest(_message.Message):
+    """Asks to resume a region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The region: `regions/{region}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeRegionRequest: _TypeAlias = ResumeRegionRequest  # noqa: Y015

@@ -74,6 +74,20 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """NOT_FOUND, or the outcome of a task: the instance does not exist."""
     REASON_NOT_ASSOCIATED: _Reason.ValueType  # 39
     """NOT_FOUND: the instance is not associated with the policy."""
+    REASON_POLICY_LIMIT: _Reason.ValueType  # 41
+    """RESOURCE_EXHAUSTED: the account has as many policies in the region as it may have."""
+    REASON_EXECUTIONS_TOO_CLOSE: _Reason.ValueType  # 42
+    """FAILED_PRECONDITION: two scheduled times of the policy would be less than 12 hours apart; metadata `earliest` is the
+    earliest next time allowed.
+    """
+    REASON_NOT_INVITED: _Reason.ValueType  # 43
+    """PERMISSION_DENIED: the account is not invited to use the product; the message says how to apply."""
+    REASON_TIME_ZONE_UNKNOWN: _Reason.ValueType  # 44
+    """INVALID_ARGUMENT: there is no such time zone in the IANA database."""
+    REASON_EXECUTION_LIMIT_REACHED: _Reason.ValueType  # 45
+    """Why a policy was disabled: it triggered as often as its execution limit says."""
+    REASON_SCHEDULE_EXHAUSTED: _Reason.ValueType  # 46
+    """FAILED_PRECONDITION: the schedule has no point left that a date can express (after the year 9999)."""
     REASON_UPDATE_MASK_INVALID: _Reason.ValueType  # 40
     """INVALID_ARGUMENT: the update mask names something that does not exist or can't be changed."""
     REASON_NOT_TAKEN_UP: _Reason.ValueType  # 50
@@ -82,6 +96,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Missed, or the outcome of a task: the policy was deleted."""
     REASON_POISONED: _Reason.ValueType  # 52
     """Missed: the trigger was leased too often without being acknowledged."""
+    REASON_EXECUTION_CANCELLED: _Reason.ValueType  # 54
+    """The outcome of a task: the execution was cancelled by a user."""
     REASON_DISASSOCIATED: _Reason.ValueType  # 53
     """The outcome of a task: the instance was disassociated from the policy, or moved to another one."""
     REASON_IMAGE_QUOTA_EXCEEDED: _Reason.ValueType  # 70
@@ -132,6 +148,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The outcome of a task: no build was accepted within the start window, since the policy service did not answer."""
     REASON_START_WINDOW_PASSED: _Reason.ValueType  # 96
     """The outcome of a task: no scheduler was there to begin it within the start window."""
+    REASON_REGION_PAUSED: _Reason.ValueType  # 97
+    """The outcome of a task: its region was paused for the whole start window."""
     REASON_LOG_SET_NOT_EMPTY: _Reason.ValueType  # 110
     """FAILED_PRECONDITION: the log set still has topics; delete them first."""
     REASON_LOG_SET_LIMIT: _Reason.ValueType  # 111
@@ -203,6 +221,20 @@ REASON_INSTANCE_NOT_FOUND: Reason.ValueType  # 38
 """NOT_FOUND, or the outcome of a task: the instance does not exist."""
 REASON_NOT_ASSOCIATED: Reason.ValueType  # 39
 """NOT_FOUND: the instance is not associated with the policy."""
+REASON_POLICY_LIMIT: Reason.ValueType  # 41
+"""RESOURCE_EXHAUSTED: the account has as many policies in the region as it may have."""
+REASON_EXECUTIONS_TOO_CLOSE: Reason.ValueType  # 42
+"""FAILED_PRECONDITION: two scheduled times of the policy would be less than 12 hours apart; metadata `earliest` is the
+earliest next time allowed.
+"""
+REASON_NOT_INVITED: Reason.ValueType  # 43
+"""PERMISSION_DENIED: the account is not invited to use the product; the message says how to apply."""
+REASON_TIME_ZONE_UNKNOWN: Reason.ValueType  # 44
+"""INVALID_ARGUMENT: there is no such time zone in the IANA database."""
+REASON_EXECUTION_LIMIT_REACHED: Reason.ValueType  # 45
+"""Why a policy was disabled: it triggered as often as its execution limit says."""
+REASON_SCHEDULE_EXHAUSTED: Reason.ValueType  # 46
+"""FAILED_PRECONDITION: the schedule has no point left that a date can express (after the year 9999)."""
 REASON_UPDATE_MASK_INVALID: Reason.ValueType  # 40
 """INVALID_ARGUMENT: the update mask names something that does not exist or can't be changed."""
 REASON_NOT_TAKEN_UP: Reason.ValueType  # 50
@@ -211,6 +243,8 @@ REASON_POLICY_DELETED: Reason.ValueType  # 51
 """Missed, or the outcome of a task: the policy was deleted."""
 REASON_POISONED: Reason.ValueType  # 52
 """Missed: the trigger was leased too often without being acknowledged."""
+REASON_EXECUTION_CANCELLED: Reason.ValueType  # 54
+"""The outcome of a task: the execution was cancelled by a user."""
 REASON_DISASSOCIATED: Reason.ValueType  # 53
 """The outcome of a task: the instance was disassociated from the policy, or moved to another one."""
 REASON_IMAGE_QUOTA_EXCEEDED: Reason.ValueType  # 70
@@ -261,6 +295,8 @@ REASON_POLICY_SERVICE_UNAVAILABLE: Reason.ValueType  # 95
 """The outcome of a task: no build was accepted within the start window, since the policy service did not answer."""
 REASON_START_WINDOW_PASSED: Reason.ValueType  # 96
 """The outcome of a task: no scheduler was there to begin it within the start window."""
+REASON_REGION_PAUSED: Reason.ValueType  # 97
+"""The outcome of a task: its region was paused for the whole start window."""
 REASON_LOG_SET_NOT_EMPTY: Reason.ValueType  # 110
 """FAILED_PRECONDITION: the log set still has topics; delete them first."""
 REASON_LOG_SET_LIMIT: Reason.ValueType  # 111

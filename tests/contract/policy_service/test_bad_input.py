@@ -34,7 +34,6 @@ OUTPUT_ONLY = {
     "instance_count": 1,
     "create_time": {"seconds": 1},
     "update_time": {"seconds": 1},
-    "etag": "x",
     "name": POLICY,
 }
 
