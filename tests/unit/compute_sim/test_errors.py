@@ -10,6 +10,7 @@ from compute_sim.domain.errors import (
     ImageNotAvailable,
     ImageProtected,
     InstanceBusy,
+    InstanceInTransition,
     InstanceNotFound,
     InstanceRunning,
     LocalSystemDisk,
@@ -32,6 +33,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
     ("error", "reason", "metadata", "subject"),
     [
         (InstanceBusy(INSTANCE, IMAGE), "INSTANCE_BUSY", {"image": IMAGE}, INSTANCE),
+        (InstanceInTransition(INSTANCE), "INSTANCE_BUSY", {}, INSTANCE),
         (LocalSystemDisk(INSTANCE), "LOCAL_SYSTEM_DISK", {}, INSTANCE),
         (NoSystemDisk(INSTANCE), "NO_SYSTEM_DISK", {}, INSTANCE),
         (RequestTooLate(INSTANCE, NOON), "REQUEST_TOO_LATE", {"not_after": "2026-03-02T12:00:00+00:00"}, INSTANCE),
