@@ -1,5 +1,6 @@
 """What each refusal of the policy service tells a program."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -24,17 +25,19 @@ POLICY, INSTANCE, TOPIC = f"{PLACE}/policies/daily", f"{PLACE}/instances/web", f
 
 
 @pytest.mark.parametrize(
-    ("error", "reason", "metadata", "subject"),
+    ("kind", "name", "reason", "metadata"),
     [
-        (LogTopicNotFound(TOPIC), "LOG_TOPIC_NOT_FOUND", {"log_topic": TOPIC}, TOPIC),
-        (LogTopicUnsuitable(TOPIC), "LOG_TOPIC_UNSUITABLE", {"log_topic": TOPIC}, TOPIC),
-        (PolicyDisabled(POLICY), "POLICY_DISABLED", {"policy": POLICY}, POLICY),
-        (RunNowPending(POLICY), "RUN_NOW_PENDING", {"policy": POLICY}, POLICY),
-        (LocalSystemDisk(INSTANCE), "LOCAL_SYSTEM_DISK", {"instance": INSTANCE}, INSTANCE),
+        (LogTopicNotFound, TOPIC, "LOG_TOPIC_NOT_FOUND", {"log_topic": TOPIC}),
+        (LogTopicUnsuitable, TOPIC, "LOG_TOPIC_UNSUITABLE", {"log_topic": TOPIC}),
+        (PolicyDisabled, POLICY, "POLICY_DISABLED", {"policy": POLICY}),
+        (RunNowPending, POLICY, "RUN_NOW_PENDING", {"policy": POLICY}),
+        (LocalSystemDisk, INSTANCE, "LOCAL_SYSTEM_DISK", {"instance": INSTANCE}),
     ],
 )
-def test_a_rule_that_the_state_breaks(error: ServiceError, reason: str, metadata: dict[str, str], subject: str) -> None:
-    assert told(error) == (Code.FAILED_PRECONDITION, reason, metadata, ((reason, subject),))
+def test_a_rule_that_the_state_breaks(
+    kind: Callable[[str], ServiceError], name: str, reason: str, metadata: dict[str, str]
+) -> None:
+    assert told(kind(name)) == (Code.FAILED_PRECONDITION, reason, metadata, ((reason, name),))
 
 
 def test_what_is_not_there() -> None:
