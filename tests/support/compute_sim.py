@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -57,7 +57,6 @@ BUILD = timedelta(seconds=14)
 MICROSECOND = timedelta(microseconds=1)
 BULKY = {f"a{number:02}": "国" * 82 + "x" * 7 for number in range(64)}
 """Labels of 16,384 bytes together, the most that an image may have."""
-T = TypeVar("T")
 _OF_IMAGE = ("display_name", "labels", "deletion_protected", "expire_time")
 
 

@@ -24,7 +24,9 @@ def running_server(
     """A channel to a real server with these servicers, on a free port of this machine."""
     server = Server(settings or ServerSettings(listen="127.0.0.1:0", drain_seconds=0), servicers, ping)
     try:
-        with grpc.insecure_channel(f"127.0.0.1:{server.start()}") as channel:
+        address, options = f"127.0.0.1:{server.start()}", [("grpc.use_local_subchannel_pool", 1)]
+        # Not with the connections of another test's channel, whose server had the same port.
+        with grpc.insecure_channel(address, options) as channel:
             yield channel
     finally:
         server.close()
