@@ -1,0 +1,199 @@
+"""ListScheduleEvents: what happened to schedules, as an operator's tool reads it."""
+
+from datetime import timedelta
+
+import pytest
+
+from autoimage.policy.v1.policy_pb2 import Policy, ScheduleEvent
+from autoimage.policy.v1.policy_service_pb2 import ListScheduleEventsResponse, ScheduleEventFilter
+from autoimage.type.v1 import reason_pb2
+from policy_service.commands import keep_house
+from policy_service.commands.keep_house import purge_ledger
+from servicekit.loop import Wake
+from servicekit.timestamps import to_proto
+from tests.support import START, error_of
+from tests.support.policy_service import FIRST, PLACE, POLICY, PolicyService, policy_name
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+MICROSECOND = timedelta(microseconds=1)
+ANY = f"{PLACE}/policies/-"
+RUN = "11111111-2222-4333-8444-555555555555"
+CREATED, ENABLED, DISABLED, DELETED = (
+    ScheduleEvent.KIND_CREATED,
+    ScheduleEvent.KIND_ENABLED,
+    ScheduleEvent.KIND_DISABLED,
+    ScheduleEvent.KIND_DELETED,
+)
+
+
+def kinds(response: ListScheduleEventsResponse) -> list[tuple[str, str]]:
+    """The policy's id and what happened to it."""
+    return [
+        (event.policy.rpartition("/")[2], ScheduleEvent.Kind.Name(event.kind).removeprefix("KIND_"))
+        for event in response.schedule_events
+    ]
+
+
+def test_what_users_did_is_told_with_the_schedule_from_then_on(service: PolicyService) -> None:
+    created = service.create()
+    service.time.product.advance(HOUR / 2)
+    service.disable()
+    service.disable()
+    service.time.product.advance(HOUR)
+    enabled = service.enable()
+    service.enable()
+    service.delete()
+    common = {"policy": POLICY, "policy_uid": created.uid}
+    later, last = START + HOUR / 2, START + 3 * HOUR / 2
+    assert list(service.events().schedule_events) == [
+        ScheduleEvent(
+            kind=CREATED,
+            time=to_proto(START),
+            schedule=created.schedule,
+            next_execution_time=to_proto(FIRST),
+            **common,
+        ),
+        ScheduleEvent(kind=DISABLED, time=to_proto(later), schedule=created.schedule, **common),
+        ScheduleEvent(
+            kind=ENABLED,
+            time=to_proto(last),
+            schedule=created.schedule,
+            next_execution_time=enabled.next_execution_time,
+            **common,
+        ),
+        ScheduleEvent(kind=DELETED, time=to_proto(last), **common),
+    ]
+
+
+def test_policy_created_disabled_has_no_next_execution(service: PolicyService) -> None:
+    service.create(state=Policy.STATE_DISABLED)
+    (event,) = service.events().schedule_events
+    assert (event.kind, event.HasField("next_execution_time")) == (CREATED, False)
+
+
+def test_triggers_and_missed_points_are_told(service: PolicyService) -> None:
+    created = service.create()
+    service.execute(request_id=RUN)
+    service.time.product.set(FIRST + 2 * DAY + HOUR)
+    service.lease()
+    service.time.product.set(FIRST + 3 * DAY)
+    service.lease()
+    common = {"policy": POLICY, "policy_uid": created.uid}
+
+    def points(first: timedelta, last: timedelta, count: int) -> dict[str, object]:
+        return {"first_time": to_proto(FIRST + first), "last_time": to_proto(FIRST + last), "point_count": count}
+
+    late = to_proto(FIRST + 2 * DAY + HOUR)
+    assert list(service.events().schedule_events)[1:] == [
+        ScheduleEvent(
+            kind=ScheduleEvent.KIND_RUN_NOW, time=to_proto(START), run_id=RUN, **points(-HOUR, -HOUR, 1), **common
+        ),
+        ScheduleEvent(
+            kind=ScheduleEvent.KIND_MISSED,
+            time=late,
+            reason=reason_pb2.REASON_NOT_TAKEN_UP,
+            **points(0 * DAY, DAY, 2),
+            **common,
+        ),
+        ScheduleEvent(kind=ScheduleEvent.KIND_CATCH_UP, time=late, **points(2 * DAY, 2 * DAY, 1), **common),
+        ScheduleEvent(
+            kind=ScheduleEvent.KIND_SCHEDULED,
+            time=to_proto(FIRST + 3 * DAY),
+            **points(3 * DAY, 3 * DAY, 1),
+            **common,
+        ),
+    ]
+
+
+def test_points_settled_before_a_deletion_are_told_before_it(service: PolicyService) -> None:
+    service.create()
+    service.time.product.set(FIRST)
+    service.delete()
+    assert [kind for _, kind in kinds(service.events())] == ["CREATED", "MISSED", "DELETED"]
+
+
+def test_event_is_written_with_what_it_tells_of_or_not_at_all(
+    service: PolicyService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.create()
+    before = service.get()
+    with monkeypatch.context() as broken:
+        broken.setattr("policy_service.store.ledger.append", lambda *_: 1 / 0)
+        for change in (lambda: service.create("other"), service.disable, service.delete):
+            assert error_of(change).reason == "INTERNAL"
+    assert service.get() == before
+    assert (service.limit()[1], kinds(service.events(ANY))) == (1, [("nightly", "CREATED")])
+
+
+def test_history_of_a_place_has_that_of_all_its_policies_and_of_deleted_ones(service: PolicyService) -> None:
+    service.create("a")
+    service.create("b")
+    service.create("a", parent="accounts/acme/regions/cn-south-1")
+    service.create("a", parent="accounts/other/regions/cn-north-1")
+    service.delete("a")
+    service.create("a")
+    all_of_a = ["CREATED", "DELETED", "CREATED"]
+    assert kinds(service.events(ANY)) == [("a", "CREATED"), ("b", "CREATED"), ("a", "DELETED"), ("a", "CREATED")]
+    assert [kind for _, kind in kinds(service.events(policy_name("a")))] == all_of_a
+    assert len({event.policy_uid for event in service.events(policy_name("a")).schedule_events}) == 2
+    assert kinds(service.events(policy_name("never-was"))) == []
+
+
+def test_events_are_chosen_from_a_time_on_before_another_and_by_kind(service: PolicyService) -> None:
+    service.create()
+    service.time.product.advance(HOUR / 2)
+    service.disable()
+    service.time.product.advance(HOUR / 4)
+    service.enable()
+    middle = ScheduleEventFilter(start_time=to_proto(START + HOUR / 2), end_time=to_proto(START + 3 * HOUR / 4))
+    assert [kind for _, kind in kinds(service.events(filter=middle))] == ["DISABLED"]
+    middle.start_time.CopyFrom(to_proto(START + HOUR / 2 + MICROSECOND))
+    assert kinds(service.events(filter=middle)) == []
+    chosen = ScheduleEventFilter(kinds=[ENABLED, CREATED])
+    assert [kind for _, kind in kinds(service.events(filter=chosen))] == ["CREATED", "ENABLED"]
+
+
+def test_pages_have_each_event_once_also_of_one_moment(service: PolicyService) -> None:
+    service.create()
+    for _ in range(5):
+        service.disable()
+        service.enable()
+    whole = list(service.events(ANY).schedule_events)
+    assert len(whole) == 11
+    paged: list[ScheduleEvent] = []
+    token = ""
+    while True:
+        page = service.events(ANY, page_size=4, page_token=token)
+        paged += page.schedule_events
+        token = page.next_page_token
+        if not token:
+            break
+    assert paged == whole
+
+
+def test_token_of_another_query_is_refused(service: PolicyService) -> None:
+    service.create()
+    service.disable()
+    token = service.events(page_size=1).next_page_token
+    error = error_of(service.events, ANY, page_size=1, page_token=token)
+    assert error.reason == "PAGE_TOKEN_INVALID"
+    other = ScheduleEventFilter(kinds=[DISABLED])
+    assert error_of(service.events, page_size=1, page_token=token, filter=other).reason == "PAGE_TOKEN_INVALID"
+
+
+@pytest.mark.rule("X10")
+def test_history_is_kept_for_400_days_and_goes_in_pieces(
+    service: PolicyService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keep_house, "_PURGE_LIMIT", 2)
+    service.create()
+    service.disable()
+    service.time.product.advance(MICROSECOND)
+    service.enable()
+    service.time.product.advance(400 * DAY - 2 * MICROSECOND)
+    assert purge_ledger(service.deps) == Wake()
+    service.time.product.advance(MICROSECOND)
+    assert purge_ledger(service.deps) == Wake(at_once=True)
+    assert purge_ledger(service.deps) == Wake()
+    assert [kind for _, kind in kinds(service.events())] == ["ENABLED"]
