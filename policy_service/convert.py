@@ -13,6 +13,7 @@ from policy_service.commands.lease_triggers import Leased
 from policy_service.domain import association as associations
 from policy_service.domain import policy as policies
 from policy_service.domain import triggers
+from policy_service.domain.ledger import Event, LedgerEntry, LedgerFilter
 from policy_service.domain.limits import PolicyLimit
 from policy_service.domain.policy import Place, PolicyFilter, PolicyKey
 from policy_service.domain.retention import PolicyRetention, Retention
@@ -34,6 +35,8 @@ _WIRE_KINDS = {
     triggers.Kind.RUN_NOW: trigger_service_pb2.Trigger.KIND_RUN_NOW,
     triggers.Kind.MISSED: trigger_service_pb2.Trigger.KIND_MISSED,
 }
+_EVENTS = {policy_pb2.ScheduleEvent.Kind.Value(f"KIND_{event.value}"): event for event in Event}
+_WIRE_EVENTS = {event: number for number, event in _EVENTS.items()}
 
 
 def place(name: str) -> Place:
@@ -111,12 +114,7 @@ def policy(policy: policies.Policy) -> policy_pb2.Policy:
         display_name=spec.display_name,
         description=spec.description,
         state=policy_pb2.Policy.STATE_ENABLED if policy.enabled else policy_pb2.Policy.STATE_DISABLED,
-        schedule=policy_pb2.Schedule(
-            start_time=to_proto(spec.schedule.start_time),
-            interval=policy_pb2.Interval(
-                count=spec.schedule.interval.count, unit=_WIRE_UNITS[spec.schedule.interval.unit]
-            ),
-        ),
+        schedule=_schedule_message(spec.schedule),
         disks=disk_selection(spec.devices),
         logging=_logging(spec.logging),
         retention=_retention_message(spec.retention),
@@ -127,6 +125,14 @@ def policy(policy: policies.Policy) -> policy_pb2.Policy:
         create_time=to_proto(policy.create_time),
         update_time=to_proto(policy.update_time),
         etag=policy.etag,
+    )
+
+
+def _schedule_message(schedule: Schedule) -> policy_pb2.Schedule:
+    interval = schedule.interval
+    return policy_pb2.Schedule(
+        start_time=to_proto(schedule.start_time),
+        interval=policy_pb2.Interval(count=interval.count, unit=_WIRE_UNITS[interval.unit]),
     )
 
 
@@ -235,5 +241,34 @@ def _missed(missed: triggers.Missed | None) -> missed_pb2.MissedPoints | None:
         first_time=to_proto(missed.points.first),
         last_time=to_proto(missed.points.last),
         count=missed.points.count,
-        reason=reason_pb2.Reason.Value(f"REASON_{missed.reason.value}"),
+        reason=_reason(missed.reason),
+    )
+
+
+def _reason(name: str) -> reason_pb2.Reason.ValueType:
+    return reason_pb2.Reason.Value(f"REASON_{name}")
+
+
+def ledger_filter(filter: policy_service_pb2.ScheduleEventFilter) -> LedgerFilter:
+    return LedgerFilter(
+        start=from_proto(filter.start_time) if filter.HasField("start_time") else None,
+        end=from_proto(filter.end_time) if filter.HasField("end_time") else None,
+        events=tuple(_EVENTS[kind] for kind in filter.kinds),
+    )
+
+
+def schedule_event(entry: LedgerEntry) -> policy_pb2.ScheduleEvent:
+    points = entry.points
+    return policy_pb2.ScheduleEvent(
+        policy=entry.policy.name,
+        policy_uid=entry.policy_uid,
+        kind=_WIRE_EVENTS[entry.event],
+        time=to_proto(entry.time),
+        first_time=to_proto(points.first) if points else None,
+        last_time=to_proto(points.last) if points else None,
+        point_count=points.count if points else 0,
+        reason=_reason(entry.reason) if entry.reason else None,
+        run_id=entry.run_id,
+        schedule=_schedule_message(entry.schedule) if entry.schedule else None,
+        next_execution_time=to_proto_or_none(entry.next_execution),
     )

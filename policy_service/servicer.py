@@ -24,6 +24,8 @@ from autoimage.policy.v1.policy_service_pb2 import (
     ListAssociationsResponse,
     ListPoliciesRequest,
     ListPoliciesResponse,
+    ListScheduleEventsRequest,
+    ListScheduleEventsResponse,
     UpdatePolicyLimitRequest,
 )
 from autoimage.policy.v1.trigger_service_pb2 import (
@@ -53,6 +55,7 @@ from policy_service.commands.get_policy import get_policy
 from policy_service.commands.lease_triggers import lease_triggers
 from policy_service.commands.list_associations import list_associations
 from policy_service.commands.list_policies import list_policies
+from policy_service.commands.list_schedule_events import list_schedule_events
 from policy_service.commands.look_up_retentions import look_up_retentions
 from policy_service.commands.policy_limits import get_policy_limit, update_policy_limit
 from policy_service.dependencies import Dependencies
@@ -61,7 +64,7 @@ from servicekit.errors import InvalidArgument
 from servicekit.idempotency import Idempotency
 from servicekit.paging import next_token, parse_page
 from servicekit.rpc import rpc
-from servicekit.timestamps import to_proto
+from servicekit.timestamps import to_micros, to_proto
 
 _MAX_INSTANCES = 5000
 """Instances of the triggers leased at once: the default, and the most."""
@@ -157,6 +160,21 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         return ListAssociationsResponse(
             associations=map(convert.association, associations),
             next_page_token=next_token((associations[-1].instance_id,), query) if more else "",
+        )
+
+    @rpc(validation.list_schedule_events)
+    def ListScheduleEvents(
+        self, request: ListScheduleEventsRequest, context: grpc.ServicerContext
+    ) -> ListScheduleEventsResponse:
+        query = convert.query(request.parent, request.filter)
+        page = parse_page(request.page_size, request.page_token, query)
+        place, policy_id = convert.place_and_policy(request.parent)
+        filter = convert.ledger_filter(request.filter)
+        entries, more = list_schedule_events(self._deps, place, policy_id, filter, page)
+        last = (to_micros(entries[-1][1].time), entries[-1][0]) if more else ()
+        return ListScheduleEventsResponse(
+            schedule_events=[convert.schedule_event(entry) for _, entry in entries],
+            next_page_token=next_token(last, query) if more else "",
         )
 
     @rpc(validation.get_policy_limit)

@@ -113,10 +113,13 @@ def associate_instances(request: policy_service_pb2.AssociateInstancesRequest) -
 
 
 def disassociate_instances(request: policy_service_pb2.DisassociateInstancesRequest) -> _Found:
-    """Of the policy's name, only the last id may be `-`."""
-    prefix, _, last = request.policy.rpartition("/")
-    name = f"{prefix}/any" if last == "-" else request.policy
-    return v.name("policy", name, POLICY) + _batch(request.instances)
+    return _any_policy("policy", request.policy) + _batch(request.instances)
+
+
+def _any_policy(field: str, name: str) -> _Found:
+    """A policy's name whose last id, and no other, may be `-`."""
+    prefix, _, last = name.rpartition("/")
+    return v.name(field, f"{prefix}/any" if last == "-" else name, POLICY)
 
 
 def _batch(instances: Iterable[str]) -> _Found:
@@ -136,6 +139,14 @@ def instance_of(place: Place, field: str, name: str) -> InvalidArgument | None:
 
 def list_associations(request: policy_service_pb2.ListAssociationsRequest) -> _Found:
     return v.name("parent", request.parent, POLICY) + v.page(request)
+
+
+def list_schedule_events(request: policy_service_pb2.ListScheduleEventsRequest) -> _Found:
+    found = _any_policy("parent", request.parent) + v.page(request)
+    for index, kind in enumerate(request.filter.kinds):
+        if kind == policy_pb2.ScheduleEvent.KIND_UNSPECIFIED:
+            found += v.fail(f"filter.kinds[{index}]", "must be a kind of event")
+    return found
 
 
 def get_policy_limit(request: policy_service_pb2.GetPolicyLimitRequest) -> _Found:

@@ -4,8 +4,9 @@ import sqlalchemy as sa
 
 from policy_service.dependencies import Dependencies
 from policy_service.domain.errors import PolicyNotFound
+from policy_service.domain.ledger import Event, changed_entry
 from policy_service.domain.policy import Place, Policy, PolicyKey, PolicySpec, check_start_time, new_policy
-from policy_service.store import limits, policies
+from policy_service.store import ledger, limits, policies
 from policy_service.store.schema import requests
 from servicekit.errors import AlreadyExists
 from servicekit.idempotency import Idempotency, remember, remembered
@@ -48,6 +49,7 @@ def _insert(deps: Dependencies, key: PolicyKey, spec: PolicySpec, enabled: bool,
         policy = new_policy(key, deps.ids.uid(), spec, enabled=enabled, now=now)
         policies.insert(connection, policy)
         limits.take(connection, key.place)
+        ledger.append(connection, [changed_entry(policy, Event.CREATED, now)])
         remember(connection, requests, asked, f"{policy.uid} {key.policy_id}", now)
     return policy
 

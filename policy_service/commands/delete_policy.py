@@ -2,9 +2,10 @@
 
 from policy_service.commands.settling import locked_policy, settle_due_points
 from policy_service.dependencies import Dependencies
+from policy_service.domain.ledger import deleted_entry
 from policy_service.domain.policy import PolicyKey
 from policy_service.domain.triggers import MissedReason
-from policy_service.store import associations, limits, policies, retentions
+from policy_service.store import associations, ledger, limits, policies, retentions
 
 
 def delete_policy(deps: Dependencies, key: PolicyKey, etag: str) -> None:
@@ -15,6 +16,7 @@ def delete_policy(deps: Dependencies, key: PolicyKey, etag: str) -> None:
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
         settle_due_points(deps, connection, policy, MissedReason.POLICY_DELETED)
+        ledger.append(connection, [deleted_entry(policy, deps.clocks.product.now())])
         retentions.leave(connection, policy)
         associations.unlink_all(connection, policy.uid)
         policies.delete(connection, policy.uid)

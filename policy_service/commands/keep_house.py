@@ -5,7 +5,8 @@ import structlog
 from policy_service.clients import BATCH
 from policy_service.commands.dissolve_associations import dissolve_associations
 from policy_service.dependencies import Dependencies
-from policy_service.store import associations, sweep
+from policy_service.domain import ledger as history
+from policy_service.store import associations, ledger, sweep
 from policy_service.store.schema import requests
 from policy_service.store.sweep import Position
 from servicekit.idempotency import purge
@@ -42,4 +43,11 @@ def purge_requests(deps: Dependencies) -> Wake:
     """Forgets answers to requests of more than 24 hours ago, 500 at a time. Nobody waits for it: they count no more."""
     with deps.database.write() as connection:
         purged = purge(connection, requests, deps.clocks.product.now(), _PURGE_LIMIT)
+    return Wake(at_once=purged == _PURGE_LIMIT)
+
+
+def purge_ledger(deps: Dependencies) -> Wake:
+    """Forgets the history of more than 400 days ago, 500 lines at a time (X10)."""
+    with deps.database.write() as connection:
+        purged = ledger.purge(connection, deps.clocks.product.now() - history.KEPT, _PURGE_LIMIT)
     return Wake(at_once=purged == _PURGE_LIMIT)

@@ -11,7 +11,6 @@ from sqlalchemy.exc import IntegrityError
 
 from policy_service.domain.association import Association
 from policy_service.domain.errors import PolicyNotFound
-from policy_service.domain.ledger import LedgerEntry
 from policy_service.domain.policy import Logging, Policy, PolicyFilter, PolicyKey, PolicySpec, new_policy
 from policy_service.domain.schedule import Interval, Points, Schedule, Unit
 from policy_service.domain.triggers import (
@@ -26,7 +25,7 @@ from policy_service.domain.triggers import (
     settle,
     take_up,
 )
-from policy_service.store import associations, ledger, policies, sweep, triggers
+from policy_service.store import associations, policies, sweep, triggers
 from policy_service.store.associations import ConcurrentChange
 from policy_service.store.schema import metadata
 from policy_service.store.sweep import Position
@@ -262,18 +261,6 @@ def test_run_now_is_pending_while_its_trigger_is_there(connection: sa.Connection
     assert triggers.run_now_pending(connection, "p-2")
     triggers.delete(connection, ["t-2"])
     assert not triggers.run_now_pending(connection, "p-2")
-
-
-def test_ledger_keeps_the_order_of_writing(connection: sa.Connection) -> None:
-    points = Points(START, START + HOUR, 2)
-    entries = [
-        LedgerEntry(KEY, "p-1", Kind.RUN_NOW, points, None, START + HOUR),
-        LedgerEntry(KEY, "p-1", Kind.MISSED, points, MissedReason.POISONED, START),
-    ]
-    ledger.append(connection, entries)
-    ledger.append(connection, [replace(entries[0], policy_uid="p-2")])
-    ledger.append(connection, [])
-    assert ledger.of_policy(connection, "p-1") == entries
 
 
 def test_position_of_the_sweep_is_replaced(connection: sa.Connection) -> None:

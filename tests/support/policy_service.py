@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -35,6 +36,8 @@ from autoimage.policy.v1.policy_service_pb2 import (
     GetPolicyLimitRequest,
     GetPolicyRequest,
     ListAssociationsRequest,
+    ListScheduleEventsRequest,
+    ListScheduleEventsResponse,
     UpdatePolicyLimitRequest,
 )
 from autoimage.policy.v1.policy_service_pb2_grpc import PolicyServiceStub
@@ -47,7 +50,9 @@ from autoimage.policy.v1.trigger_service_pb2 import (
 from autoimage.policy.v1.trigger_service_pb2_grpc import TriggerServiceStub
 from policy_service.clients import Compute, Logs
 from policy_service.dependencies import Dependencies
-from policy_service.domain.ledger import LedgerEntry
+from policy_service.domain.ledger import Event, LedgerEntry, LedgerFilter
+from policy_service.domain.policy import Place
+from policy_service.domain.triggers import Kind
 from policy_service.main import registrations
 from policy_service.store import ledger
 from servicekit.client import Client
@@ -55,6 +60,7 @@ from servicekit.clock import Clocks
 from servicekit.database import Database
 from servicekit.errors import NotFound, ServiceError
 from servicekit.ids import Ids
+from servicekit.paging import Page
 from servicekit.rpc import refuse
 from servicekit.status import to_status
 from servicekit.timestamps import to_proto
@@ -204,8 +210,14 @@ class PolicyService:
         self.triggers.AckTriggers(AckTriggersRequest(trigger_uids=[trigger.uid for trigger in triggers]))
 
     def ledger(self, policy_uid: str) -> list[LedgerEntry]:
+        """What was triggered and missed of a policy in PLACE, oldest first."""
+        place, filter = Place("acme", "cn-north-1"), LedgerFilter(events=tuple(map(Event, Kind)))
         with self.deps.database.read() as connection:
-            return ledger.of_policy(connection, policy_uid)
+            lines = ledger.page(connection, place, None, filter, Page(1000, None))
+        return [line for _, line in lines if line.policy_uid == policy_uid]
+
+    def events(self, parent: str = POLICY, **fields: Any) -> ListScheduleEventsResponse:
+        return self.policies.ListScheduleEvents(ListScheduleEventsRequest(parent=parent, **fields))
 
 
 def policy_name(policy_id: str, place: str = PLACE) -> str:

@@ -87,6 +87,11 @@ class PolicyServiceStub:
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.FromString,
                 _registered_method=True)
+        self.ListScheduleEvents = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/ListScheduleEvents',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsResponse.FromString,
+                _registered_method=True)
         self.GetPolicyLimit = channel.unary_unary(
                 '/autoimage.policy.v1.PolicyService/GetPolicyLimit',
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.GetPolicyLimitRequest.SerializeToString,
@@ -178,6 +183,14 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListScheduleEvents(self, request, context):
+        """Lists the history of a policy's schedule, or of all policies of an account and region, oldest first. That of deleted
+        policies is listed too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPolicyLimit(self, request, context):
         """Gets how many policies an account may have in a region. Every account and region has a limit.
         """
@@ -244,6 +257,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ListAssociations,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.SerializeToString,
+            ),
+            'ListScheduleEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListScheduleEvents,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsResponse.SerializeToString,
             ),
             'GetPolicyLimit': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPolicyLimit,
@@ -527,6 +545,33 @@ class PolicyService:
             '/autoimage.policy.v1.PolicyService/ListAssociations',
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListScheduleEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/ListScheduleEvents',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

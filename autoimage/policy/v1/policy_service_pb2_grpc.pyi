@@ -48,6 +48,10 @@ class PolicyServiceStub:
     """
     ListAssociations: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListAssociationsRequest, _policy_service_pb2.ListAssociationsResponse]
     """Lists the associations of a policy, in the order of the instances' ids."""
+    ListScheduleEvents: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListScheduleEventsRequest, _policy_service_pb2.ListScheduleEventsResponse]
+    """Lists the history of a policy's schedule, or of all policies of an account and region, oldest first. That of deleted
+    policies is listed too.
+    """
     GetPolicyLimit: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.GetPolicyLimitRequest, _policy_pb2.PolicyLimit]
     """Gets how many policies an account may have in a region. Every account and region has a limit."""
     UpdatePolicyLimit: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.UpdatePolicyLimitRequest, _policy_pb2.PolicyLimit]
@@ -145,6 +149,16 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _policy_service_pb2.ListAssociationsResponse:
         """Lists the associations of a policy, in the order of the instances' ids."""
+
+    @_abc_1.abstractmethod
+    def ListScheduleEvents(
+        self,
+        request: _policy_service_pb2.ListScheduleEventsRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_service_pb2.ListScheduleEventsResponse:
+        """Lists the history of a policy's schedule, or of all policies of an account and region, oldest first. That of deleted
+        policies is listed too.
+        """
 
     @_abc_1.abstractmethod
     def GetPolicyLimit(

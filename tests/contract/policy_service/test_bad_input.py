@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
-from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, PolicyLimit
+from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, PolicyLimit, ScheduleEvent
 from autoimage.type.v1.retention_pb2 import Retention
 from servicekit.errors import Code
 from tests.support import error_of
@@ -52,6 +52,7 @@ def good() -> dict[str, Message]:
         "AssociateInstances": users.AssociateInstancesRequest(policy=POLICY, instances=[instance_name("web")]),
         "DisassociateInstances": users.DisassociateInstancesRequest(policy=POLICY, instances=[instance_name("web")]),
         "ListAssociations": users.ListAssociationsRequest(parent=POLICY),
+        "ListScheduleEvents": users.ListScheduleEventsRequest(parent=POLICY),
         "GetPolicyLimit": users.GetPolicyLimitRequest(name=LIMIT),
         "UpdatePolicyLimit": users.UpdatePolicyLimitRequest(policy_limit=PolicyLimit(name=LIMIT, limit=30)),
         "LeaseTriggers": schedulers.LeaseTriggersRequest(scheduler="s"),
@@ -89,6 +90,7 @@ def _bad_names() -> Iterator[Case]:
     yield from (_with("AssociateInstances", "policy", policy=value) for value in BAD_POLICIES)
     wild = [*BAD_POLICIES[:-1], "accounts/-/regions/cn-north-1/policies/-", "accounts/-/regions/-/policies/-", "-"]
     yield from (_with("DisassociateInstances", "policy", policy=value) for value in wild)
+    yield from (_with("ListScheduleEvents", "parent", parent=value) for value in wild)
 
 
 def _bad_policies() -> Iterator[Case]:
@@ -129,7 +131,7 @@ def _bad_policies() -> Iterator[Case]:
 
 
 def _bad_lists() -> Iterator[Case]:
-    for method in ("ListPolicies", "ListAssociations"):
+    for method in ("ListPolicies", "ListAssociations", "ListScheduleEvents"):
         yield _with(method, "page_size", page_size=-1)
         yield _with(method, "page_token", page_token="x")
     ids = [f"policy-{number}" for number in range(101)]
@@ -144,6 +146,10 @@ def _bad_lists() -> Iterator[Case]:
         ("instance", {"instance": "web"}),
         ("instance", {"instance": instance_name("web", ELSEWHERE)}),
     ]
+    for kind in (0, 10):
+        yield _with("ListScheduleEvents", "filter.kinds[1]", filter={"kinds": [ScheduleEvent.KIND_MISSED, kind]})
+    for field in ("start_time", "end_time"):
+        yield _with("ListScheduleEvents", f"filter.{field}", filter={field: {"nanos": -1}})
     for field, filter in wrong:
         yield _with("ListPolicies", f"filter.{field}", filter=users.PolicyFilter(**filter))
 

@@ -127,6 +127,16 @@ def test_retention_is_told_of_a_policy_and_of_what_is_left_of_it(call: Caller) -
     assert list(call(request).policy_retentions) == [expected]
 
 
+def test_history_is_listed(call: Caller) -> None:
+    created = call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy()))
+    (event,) = call(users.ListScheduleEventsRequest(parent=f"{PLACE}/policies/-")).schedule_events
+    assert (event.policy_uid, event.schedule, event.next_execution_time) == (
+        created.uid,
+        created.schedule,
+        created.next_execution_time,
+    )
+
+
 def test_bad_request_is_refused_with_a_code_and_a_message(call: Caller) -> None:
     response, code, details = call.outcome(users.GetPolicyRequest(name="nonsense"))
     assert (response, code) == (None, grpc.StatusCode.INVALID_ARGUMENT)

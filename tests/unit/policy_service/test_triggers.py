@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy_service.domain.ledger import LedgerEntry, entries, poisoned_entry
+from policy_service.domain.ledger import Event, LedgerEntry, entries, poisoned_entry
 from policy_service.domain.policy import Logging, Policy, PolicyKey, PolicySpec, enable, new_policy
 from policy_service.domain.schedule import Interval, Points, Schedule, Unit
 from policy_service.domain.triggers import (
@@ -79,8 +79,8 @@ def test_policy_taken_up_late_runs_the_newest_point_and_misses_the_others() -> N
     assert (made.kind, made.scheduled, made.missed, made.weight) == (Kind.CATCH_UP, newest, older, 1)
     assert (after.next_execution, after.last_execution, after.execution_count) == (START + 3 * DAY, newest, 1)
     assert list(entries(made)) == [
-        LedgerEntry(KEY, "policy-1", Kind.MISSED, older.points, MissedReason.NOT_TAKEN_UP, now),
-        LedgerEntry(KEY, "policy-1", Kind.CATCH_UP, Points(newest, newest, 1), None, now),
+        LedgerEntry(KEY, "policy-1", Event.MISSED, older.points, MissedReason.NOT_TAKEN_UP, now),
+        LedgerEntry(KEY, "policy-1", Event.CATCH_UP, Points(newest, newest, 1), None, now),
     ]
 
 
