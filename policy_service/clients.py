@@ -12,7 +12,7 @@ from servicekit.errors import NotFound, ServiceError
 from servicekit.status import from_status
 
 BATCH = 500
-"""How many instances compute looks up at once."""
+"""How many instances or log topics are looked up at once."""
 
 
 class Compute:
@@ -53,6 +53,14 @@ class Logs:
         self._client = client
         self._logs = client.stub(log_service_pb2_grpc.LogServiceStub)
 
+    def missing(self, topics: Sequence[str]) -> set[str]:
+        """Those of at most 500 topics that do not exist; other trouble with one is passed over."""
+        if not topics:
+            return set()
+        request = log_service_pb2.BatchGetLogTopicsRequest(parent="accounts/-/regions/-/logSets/-", names=topics)
+        results = self._client.call(self._logs.BatchGetLogTopics, request).results
+        return {name for name, result in zip(topics, results, strict=True) if _is_missing(result)}
+
     def check_topic(self, name: str) -> None:
         """Raises LogTopicNotFound, or LogTopicUnsuitable if it is not for execution logs of such policies (P7)."""
         try:
@@ -65,3 +73,7 @@ class Logs:
             log_pb2.LogTopic.LOG_TYPE_AUTOMATIC_IMAGE_POLICY_EXECUTION,
         ):
             raise LogTopicUnsuitable(name)
+
+
+def _is_missing(result: log_service_pb2.LogTopicResult) -> bool:
+    return result.WhichOneof("result") == "error" and isinstance(from_status(result.error), NotFound)

@@ -144,7 +144,8 @@ def _logging(logging: policies.Logging | None) -> policy_pb2.Logging | None:
     if logging is None:
         return None
     state = policy_pb2.Logging.STATE_ENABLED if logging.enabled else policy_pb2.Logging.STATE_DISABLED
-    return policy_pb2.Logging(log_topic=logging.topic, state=state)
+    reason = _reason("LOG_TOPIC_NOT_FOUND") if logging.topic_gone else None
+    return policy_pb2.Logging(log_topic=logging.topic, state=state, reason=reason)
 
 
 def _retention_message(retention: Retention | None) -> retention_pb2.Retention | None:
@@ -195,6 +196,10 @@ def disassociate_result(
     return policy_service_pb2.DisassociateInstanceResult(
         instance=instance, previous_policy=outcome.name if outcome else ""
     )
+
+
+def missing_log_topics(messages: Iterable[trigger_service_pb2.MissingLogTopic]) -> list[tuple[PolicyKey, str]]:
+    return [(policy_key(message.policy), message.log_topic) for message in messages]
 
 
 def references(messages: Iterable[trigger_service_pb2.AssociationReference]) -> list[Reference]:

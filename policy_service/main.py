@@ -4,7 +4,12 @@ from datetime import timedelta
 
 from autoimage.policy.v1 import policy_service_pb2_grpc, trigger_service_pb2_grpc
 from policy_service.clients import Compute, Logs
-from policy_service.commands.keep_house import purge_ledger, purge_requests, sweep_missing_instances
+from policy_service.commands.keep_house import (
+    purge_ledger,
+    purge_requests,
+    sweep_missing_instances,
+    sweep_missing_log_topics,
+)
 from policy_service.dependencies import Dependencies
 from policy_service.servicer import PolicyServicer, TriggerServicer
 from policy_service.settings import Settings
@@ -56,7 +61,8 @@ def compose(settings: Settings) -> Service:
     return Service(
         Server(settings, registrations(deps, settings.regions), database.ping),
         [
-            Loop("sweep", lambda: sweep_missing_instances(deps), deps.clocks, idle=_SWEEP_LOOK),
+            Loop("sweep_instances", lambda: sweep_missing_instances(deps), deps.clocks, idle=_SWEEP_LOOK),
+            Loop("sweep_log_topics", lambda: sweep_missing_log_topics(deps), deps.clocks, idle=_SWEEP_LOOK),
             Loop("purge_requests", lambda: purge_requests(deps), deps.clocks, idle=_PURGE_INTERVAL),
             Loop("purge_ledger", lambda: purge_ledger(deps), deps.clocks, idle=_PURGE_INTERVAL),
         ],

@@ -31,6 +31,8 @@ from autoimage.policy.v1.policy_service_pb2 import (
 from autoimage.policy.v1.trigger_service_pb2 import (
     AckTriggersRequest,
     AckTriggersResponse,
+    DisableLoggingRequest,
+    DisableLoggingResponse,
     FilterAssociatedRequest,
     FilterAssociatedResponse,
     LeaseTriggersRequest,
@@ -45,6 +47,7 @@ from policy_service.commands.ack_triggers import ack_triggers
 from policy_service.commands.associate_instances import associate_instances
 from policy_service.commands.create_policy import create_policy
 from policy_service.commands.delete_policy import delete_policy
+from policy_service.commands.disable_logging import disable_logging
 from policy_service.commands.disable_policy import disable_policy
 from policy_service.commands.disassociate_instances import disassociate_instances
 from policy_service.commands.dissolve_associations import dissolve_associations
@@ -231,3 +234,8 @@ class TriggerServicer(trigger_service_pb2_grpc.TriggerServiceServicer):
     ) -> LookUpRetentionsResponse:
         found = look_up_retentions(self._deps, request.policy_uids)
         return LookUpRetentionsResponse(policy_retentions=map(convert.policy_retention, found))
+
+    @rpc(validation.disable_logging)
+    def DisableLogging(self, request: DisableLoggingRequest, context: grpc.ServicerContext) -> DisableLoggingResponse:
+        disable_logging(self._deps, convert.missing_log_topics(request.missing_log_topics))
+        return DisableLoggingResponse()

@@ -162,6 +162,14 @@ def update_policy_limit(request: policy_service_pb2.UpdatePolicyLimitRequest) ->
     return found + masks.violations(request.update_mask, {"limit"})
 
 
+def disable_logging(request: trigger_service_pb2.DisableLoggingRequest) -> _Found:
+    found = v.count("missing_log_topics", request.missing_log_topics, MAX_LOOK_UPS)
+    for index, missing in enumerate(request.missing_log_topics):
+        found += v.name(f"missing_log_topics[{index}].policy", missing.policy, POLICY)
+        found += v.name(f"missing_log_topics[{index}].log_topic", missing.log_topic, LOG_TOPIC)
+    return found
+
+
 def lease_triggers(request: trigger_service_pb2.LeaseTriggersRequest) -> _Found:
     found = v.length("scheduler", request.scheduler, 1, 128)
     if request.max_instances < 0:

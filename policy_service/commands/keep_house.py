@@ -1,19 +1,24 @@
 """What a service does by itself, in bounded pieces: each function is a step that says when it wants to run again."""
 
+from datetime import timedelta
+
 import structlog
 
 from policy_service.clients import BATCH
+from policy_service.commands.disable_logging import stop_logging
 from policy_service.commands.dissolve_associations import dissolve_associations
 from policy_service.dependencies import Dependencies
 from policy_service.domain import ledger as history
-from policy_service.store import associations, ledger, sweep
+from policy_service.store import associations, ledger, policies, sweep
 from policy_service.store.schema import requests
-from policy_service.store.sweep import Position
+from policy_service.store.sweep import Position, Sweep
 from servicekit.idempotency import purge
 from servicekit.loop import Wake
 
 _LOG = structlog.get_logger("policy_service")
 _PURGE_LIMIT = 500
+_TOPIC_SWEEP_INTERVAL = timedelta(seconds=30)
+"""Product time. What is deleted is to show within a minute (L4)."""
 
 
 def sweep_missing_instances(deps: Dependencies) -> Wake:
@@ -23,10 +28,10 @@ def sweep_missing_instances(deps: Dependencies) -> Wake:
     """
     now = deps.clocks.product.now()
     with deps.database.read() as connection:
-        position = sweep.get(connection) or Position("", now)
+        position = sweep.get(connection, Sweep.MISSING_INSTANCES) or Position("", now)
         if position.next_time > now:
             return Wake(product=position.next_time)
-        piece = associations.after(connection, position.after_uid, BATCH)
+        piece = associations.after(connection, position.after, BATCH)
     missing = deps.compute.missing([association.instance for association in piece])
     gone = [association for association in piece if association.instance in missing]
     dissolve_associations(deps, {association.uid: association.policy_uid for association in gone})
@@ -35,7 +40,28 @@ def sweep_missing_instances(deps: Dependencies) -> Wake:
     is_last = len(piece) < BATCH
     position = Position("", now + deps.sweep_interval) if is_last else Position(piece[-1].uid, now)
     with deps.database.write() as connection:
-        sweep.put(connection, position)
+        sweep.put(connection, Sweep.MISSING_INSTANCES, position)
+    return Wake(product=position.next_time)
+
+
+def sweep_missing_log_topics(deps: Dependencies) -> Wake:
+    """Turns logging off where the topic does not exist, 500 topics and as many policies at a time (L4)."""
+    now = deps.clocks.product.now()
+    with deps.database.read() as connection:
+        position = sweep.get(connection, Sweep.MISSING_LOG_TOPICS) or Position("", now)
+        if position.next_time > now:
+            return Wake(product=position.next_time)
+        piece = policies.topics_in_use(connection, position.after, BATCH)
+    missing = deps.logs.missing(piece)
+    with deps.database.read() as connection:
+        affected = policies.logging_to(connection, missing, BATCH)
+    stop_logging(deps, affected)
+    if len(affected) == BATCH:
+        return Wake(at_once=True)
+    is_last = len(piece) < BATCH
+    position = Position("", now + _TOPIC_SWEEP_INTERVAL) if is_last else Position(piece[-1], now)
+    with deps.database.write() as connection:
+        sweep.put(connection, Sweep.MISSING_LOG_TOPICS, position)
     return Wake(product=position.next_time)
 
 

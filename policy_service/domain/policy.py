@@ -42,10 +42,14 @@ class PolicyKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Logging:
-    """Where executions are logged: the topic's resource name, and whether entries are delivered."""
+    """Where executions are logged: the topic's resource name, and whether entries are delivered.
+
+    `topic_gone`: they are not, by itself, since the topic was deleted (L4).
+    """
 
     topic: str
     enabled: bool
+    topic_gone: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from policy_service.store.schema import policies as table
 from servicekit.database import constraint_name
 from servicekit.errors import AlreadyExists
 from servicekit.paging import Page
-from servicekit.sql import contains
+from servicekit.sql import contains, rows_in
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 
 _c = table.c
@@ -59,6 +59,13 @@ def existing(connection: sa.Connection, uids: Collection[str]) -> set[str]:
     return set(connection.scalars(sa.select(_c.uid).where(among(_c.uid, uids))))
 
 
+def uids_of(connection: sa.Connection, keys: Collection[PolicyKey]) -> dict[PolicyKey, str]:
+    """The uid of each of the policies that exists."""
+    columns = (_c.account, _c.region, _c.policy_id)
+    rows = connection.execute(sa.select(*columns, _c.uid).where(rows_in(columns, [tuple(key) for key in keys])))
+    return {PolicyKey(account, region, policy_id): uid for account, region, policy_id, uid in rows}
+
+
 def page(connection: sa.Connection, place: Place, filter: PolicyFilter, page: Page) -> list[Policy]:
     """The policies of a place that fit, by id: one more than the page's size, if there are that many."""
     query = sa.select(table).where(_c.account == place.account, _c.region == place.region, *_conditions(filter))
@@ -94,6 +101,23 @@ def update_state(connection: sa.Connection, policy: Policy) -> None:
             update_micros=to_micros(policy.update_time),
         )
     )
+
+
+def topics_in_use(connection: sa.Connection, after: str, limit: int) -> list[str]:
+    """The log topics that policies log to, each once, in the order of their names, from the one after `after`."""
+    query = sa.select(_c.log_topic).distinct().where(_c.log_topic > after, _c.logging_enabled)
+    return [topic for (topic,) in connection.execute(query.order_by(_c.log_topic).limit(limit))]
+
+
+def logging_to(connection: sa.Connection, topics: Collection[str], limit: int) -> list[tuple[str, str]]:
+    """Policies that log to these topics, by uid, each with its topic."""
+    query = sa.select(_c.uid, _c.log_topic).where(among(_c.log_topic, topics), _c.logging_enabled)
+    return [(uid, topic) for uid, topic in connection.execute(query.limit(limit))]
+
+
+def stop_logging(connection: sa.Connection, uids: Collection[str]) -> None:
+    """Turns logging off since the topic is gone. No user did that: etag and update time stay."""
+    connection.execute(sa.update(table).where(among(_c.uid, uids)).values(logging_enabled=False, log_topic_gone=True))
 
 
 def delete(connection: sa.Connection, uid: str) -> None:
@@ -183,6 +207,7 @@ def _row(policy: Policy) -> dict[str, Any]:
         "revision": policy.revision,
         "create_micros": to_micros(policy.create_time),
         "update_micros": to_micros(policy.update_time),
+        "log_topic_gone": spec.logging is not None and spec.logging.topic_gone,
         "retention": retentions.to_json(spec.retention),
     }
 
@@ -196,7 +221,7 @@ def _policy(row: sa.Row[Any]) -> Policy:
             description=row.description,
             schedule=Schedule(from_micros(row.start_micros), Interval(row.interval_count, Unit(row.interval_unit))),
             devices=None if row.devices is None else tuple(row.devices),
-            logging=None if row.log_topic is None else Logging(row.log_topic, row.logging_enabled),
+            logging=None if row.log_topic is None else Logging(row.log_topic, row.logging_enabled, row.log_topic_gone),
             retention=retentions.from_json(row.retention),
         ),
         next_execution=from_micros_or_none(row.next_execution_micros),

@@ -134,7 +134,7 @@ sweep = sa.Table(
     "sweep",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("after_uid", sa.Text, nullable=False),
+    sa.Column("after_uid", sa.Text, nullable=False),  # or another key of what is swept
     sa.Column("next_micros", Micros, nullable=False),
 )
 

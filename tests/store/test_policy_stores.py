@@ -28,7 +28,7 @@ from policy_service.domain.triggers import (
 from policy_service.store import associations, policies, sweep, triggers
 from policy_service.store.associations import ConcurrentChange
 from policy_service.store.schema import metadata
-from policy_service.store.sweep import Position
+from policy_service.store.sweep import Position, Sweep
 from policy_service.store.triggers import Leasable
 from servicekit.database import Database, constraint_name
 from servicekit.errors import AlreadyExists
@@ -264,10 +264,11 @@ def test_run_now_is_pending_while_its_trigger_is_there(connection: sa.Connection
 
 
 def test_position_of_the_sweep_is_replaced(connection: sa.Connection) -> None:
-    assert sweep.get(connection) is None
+    assert sweep.get(connection, Sweep.MISSING_INSTANCES) is None
     for position in (Position("a-1", START), Position("", START + HOUR)):
-        sweep.put(connection, position)
-        assert sweep.get(connection) == position
+        sweep.put(connection, Sweep.MISSING_INSTANCES, position)
+        assert sweep.get(connection, Sweep.MISSING_INSTANCES) == position
+    assert sweep.get(connection, Sweep.MISSING_LOG_TOPICS) is None
 
 
 def test_lists_of_many_thousand_uids_are_one_statement(connection: sa.Connection) -> None:

@@ -20,7 +20,12 @@ from autoimage.compute.v1.instance_service_pb2 import (
 )
 from autoimage.log.v1 import log_service_pb2_grpc
 from autoimage.log.v1.log_pb2 import LogTopic
-from autoimage.log.v1.log_service_pb2 import GetLogTopicRequest
+from autoimage.log.v1.log_service_pb2 import (
+    BatchGetLogTopicsRequest,
+    BatchGetLogTopicsResponse,
+    GetLogTopicRequest,
+    LogTopicResult,
+)
 from autoimage.policy.v1.policy_pb2 import Association, Interval, Policy, PolicyLimit, Schedule
 from autoimage.policy.v1.policy_service_pb2 import (
     AssociateInstanceResult,
@@ -120,7 +125,9 @@ class FakeLogs(log_service_pb2_grpc.LogServiceServicer):
     """A log service with the topics and errors that a test wishes for."""
 
     topics: dict[str, LogTopic] = field(default_factory=dict)
+    item_errors: dict[str, ServiceError] = field(default_factory=dict)
     error: ServiceError | None = None
+    requests: list[BatchGetLogTopicsRequest] = field(default_factory=list)
 
     def add(
         self,
@@ -138,6 +145,20 @@ class FakeLogs(log_service_pb2_grpc.LogServiceServicer):
         if request.name not in self.topics:
             refuse(context, NotFound("log topic", request.name))
         return self.topics[request.name]
+
+    def BatchGetLogTopics(
+        self, request: BatchGetLogTopicsRequest, context: grpc.ServicerContext
+    ) -> BatchGetLogTopicsResponse:
+        self.requests.append(request)
+        if self.error is not None:
+            refuse(context, self.error)
+        return BatchGetLogTopicsResponse(results=[self._result(name) for name in request.names])
+
+    def _result(self, name: str) -> LogTopicResult:
+        error = self.item_errors.get(name)
+        if error is None and name in self.topics:
+            return LogTopicResult(log_topic=self.topics[name])
+        return LogTopicResult(error=to_status(error or NotFound("log topic", name)))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from tests.support import error_of
 from tests.support.policy_service import LIMIT, PLACE, POLICY, PolicyService, instance_name, policy, schedule
 
 ELSEWHERE = "accounts/other/regions/cn-north-1"
+MISSING = {"policy": POLICY, "log_topic": f"{PLACE}/logSets/a/logTopics/b"}
 UID = "11111111-2222-4333-8444-555555555555"
 BAD_UIDS = ["", "x", UID[:-1], UID + "0", UID.replace("-", ""), "00000000-0000-0000-0000-000000000000"]
 BAD_PLACES = ["", "x", "accounts/acme", f"{PLACE}/", "accounts/Acme/regions/cn-north-1", "accounts/-/regions/-"]
@@ -25,6 +26,8 @@ BAD_POLICIES = ["", "x", PLACE, f"{PLACE}/policies/", f"{POLICY}/x", f"{PLACE}/p
 BAD_IDS = ["1a", "a-", "A", "a_b", "a" * 64, "é"]
 MALFORMED_UUIDS = [uid for uid in BAD_UIDS if uid]
 OUTPUT_ONLY = {
+    "replicated_from": POLICY,
+    "warnings": [{"kind": 1}],
     "uid": "x",
     "last_execution_time": {"seconds": 1},
     "next_execution_time": {"seconds": 1},
@@ -58,6 +61,7 @@ def good() -> dict[str, Message]:
         "LeaseTriggers": schedulers.LeaseTriggersRequest(scheduler="s"),
         "AckTriggers": schedulers.AckTriggersRequest(trigger_uids=[UID]),
         "FilterAssociated": schedulers.FilterAssociatedRequest(associations=[reference]),
+        "DisableLogging": schedulers.DisableLoggingRequest(missing_log_topics=[MISSING]),
         "LookUpRetentions": schedulers.LookUpRetentionsRequest(policy_uids=[UID]),
         "ReportMissingInstances": schedulers.ReportMissingInstancesRequest(associations=[reference]),
     }
@@ -124,6 +128,7 @@ def _bad_policies() -> Iterator[Case]:
         ("retention.keep_days", {"retention": Retention(keep_days=36_501)}),
         ("retention.keep_last", {"retention": Retention(keep_last=-1)}),
         ("retention.keep_last", {"retention": Retention(keep_last=1001)}),
+        ("logging.reason", {"logging": {"log_topic": f"{PLACE}/logSets/a/logTopics/b", "reason": 31}}),
         ("logging.state", {"logging": {"log_topic": f"{PLACE}/logSets/a/logTopics/b", "state": 3}}),
     ]
     for field, fields in wrong:
@@ -185,6 +190,13 @@ def _bad_scheduler_requests() -> Iterator[Case]:
     yield from (_with("AckTriggers", "trigger_uids[0]", trigger_uids=[value]) for value in BAD_UIDS)
     yield _with("AckTriggers", "trigger_uids", trigger_uids=[])
     yield _with("AckTriggers", "trigger_uids", trigger_uids=[UID] * 5001)
+    for value in BAD_POLICIES:
+        yield _with("DisableLogging", "missing_log_topics[0].policy", missing_log_topics=[{**MISSING, "policy": value}])
+    for value in ("", "x", POLICY, f"{PLACE}/logSets/a"):
+        missing = {**MISSING, "log_topic": value}
+        yield _with("DisableLogging", "missing_log_topics[1].log_topic", missing_log_topics=[MISSING, missing])
+    yield _with("DisableLogging", "missing_log_topics", missing_log_topics=[])
+    yield _with("DisableLogging", "missing_log_topics", missing_log_topics=[MISSING] * 501)
     yield from (_with("LookUpRetentions", "policy_uids[0]", policy_uids=[value]) for value in BAD_UIDS)
     yield _with("LookUpRetentions", "policy_uids", policy_uids=[])
     yield _with("LookUpRetentions", "policy_uids", policy_uids=[UID] * 501)

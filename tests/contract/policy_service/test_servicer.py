@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
-from autoimage.policy.v1.policy_pb2 import PolicyLimit
+from autoimage.policy.v1.policy_pb2 import Logging, PolicyLimit
 from autoimage.type.v1.retention_pb2 import Retention
 from policy_service.servicer import PolicyServicer, TriggerServicer
 from servicekit.timestamps import to_proto
@@ -24,6 +24,7 @@ from tests.support.policy_service import (
     PLACE,
     POLICY,
     REGIONS,
+    TOPIC,
     FakeCompute,
     FakeLogs,
     closing_database,
@@ -42,8 +43,9 @@ SCHEDULERS = schedulers.DESCRIPTOR.services_by_name["TriggerService"]
 class Caller:
     """Calls the servicers' methods through a server that is none."""
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, logs: FakeLogs) -> None:
         self._server = server
+        self.logs = logs
 
     def __call__(self, request: Message) -> Any:
         """The response; a refusal fails the test."""
@@ -61,13 +63,13 @@ class Caller:
 
 @pytest.fixture
 def call(tmp_path: Path) -> Iterator[Caller]:
-    compute = FakeCompute()  # type: ignore[abstract]
+    compute, logs = FakeCompute(), FakeLogs()  # type: ignore[abstract]
     compute.add(instance_name("web"))
     time = clocks()
-    with peers(compute, FakeLogs()) as client, closing_database(tmp_path) as own:  # type: ignore[abstract]
+    with peers(compute, logs) as client, closing_database(tmp_path) as own:
         deps = dependencies(own, time, client)
         servicers = {USERS: PolicyServicer(deps, REGIONS), SCHEDULERS: TriggerServicer(deps, REGIONS)}
-        yield Caller(grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time()))
+        yield Caller(grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time()), logs)
 
 
 def test_policy_lives_from_create_to_delete(call: Caller) -> None:
@@ -135,6 +137,14 @@ def test_history_is_listed(call: Caller) -> None:
         created.schedule,
         created.next_execution_time,
     )
+
+
+def test_logging_is_disabled_where_its_topic_is_gone(call: Caller) -> None:
+    call.logs.add()
+    call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy(logging=Logging(log_topic=TOPIC))))
+    missing = schedulers.MissingLogTopic(policy=POLICY, log_topic=TOPIC)
+    call(schedulers.DisableLoggingRequest(missing_log_topics=[missing]))
+    assert call(users.GetPolicyRequest(name=POLICY)).logging.state == Logging.STATE_DISABLED
 
 
 def test_bad_request_is_refused_with_a_code_and_a_message(call: Caller) -> None:
