@@ -1,12 +1,19 @@
 """What this service asks of others, in the words of its own domain. Each may raise Unavailable."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
-from autoimage.compute.v1 import compute_pb2, instance_service_pb2, instance_service_pb2_grpc
+from autoimage.compute.v1 import (
+    compute_pb2,
+    instance_service_pb2,
+    instance_service_pb2_grpc,
+    quota_service_pb2,
+    quota_service_pb2_grpc,
+)
 from autoimage.log.v1 import log_pb2, log_service_pb2, log_service_pb2_grpc
 from policy_service.domain.association import SystemDisk
 from policy_service.domain.errors import InstanceNotFound, LogTopicNotFound, LogTopicUnsuitable
-from policy_service.domain.policy import SYSTEM_DISK
+from policy_service.domain.policy import SYSTEM_DISK, Place
 from servicekit.client import Client
 from servicekit.errors import NotFound, ServiceError
 from servicekit.status import from_status
@@ -16,11 +23,12 @@ BATCH = 500
 
 
 class Compute:
-    """The instances of all accounts and regions."""
+    """Instances and quotas of all accounts and regions."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._instances = client.stub(instance_service_pb2_grpc.InstanceServiceStub)
+        self._quotas = client.stub(quota_service_pb2_grpc.QuotaServiceStub)
 
     def system_disks(self, instances: Sequence[str]) -> dict[str, SystemDisk | ServiceError]:
         """The system disk of each of at most 500 instances, by name; InstanceNotFound for those that do not exist."""
@@ -34,6 +42,12 @@ class Compute:
         """Those of at most 500 instances that compute says do not exist; other trouble with one is passed over."""
         found = self.system_disks(instances)
         return {name for name, disk in found.items() if isinstance(disk, InstanceNotFound)}
+
+    def quotas(self, place: Place, deadline: timedelta) -> dict[str, int]:
+        """The limits of a place by the quotas' ids, such as `images`."""
+        request = quota_service_pb2.ListQuotasRequest(parent=place.name, page_size=100)
+        response = self._client.call(self._quotas.ListQuotas, request, deadline=deadline)
+        return {quota.name.rpartition("/")[2]: quota.limit for quota in response.quotas}
 
 
 def _system_disk(name: str, result: instance_service_pb2.InstanceResult) -> SystemDisk | ServiceError:

@@ -18,6 +18,7 @@ from policy_service.domain.limits import PolicyLimit
 from policy_service.domain.policy import Place, PolicyFilter, PolicyKey
 from policy_service.domain.retention import PolicyRetention, Retention
 from policy_service.domain.schedule import Interval, Schedule, Unit
+from policy_service.domain.warnings import PolicyWarning, WarningKind
 from servicekit import names
 from servicekit.errors import ServiceError
 from servicekit.status import to_status
@@ -36,6 +37,7 @@ _WIRE_KINDS = {
     triggers.Kind.MISSED: trigger_service_pb2.Trigger.KIND_MISSED,
 }
 _EVENTS = {policy_pb2.ScheduleEvent.Kind.Value(f"KIND_{event.value}"): event for event in Event}
+_WIRE_WARNINGS = {kind: policy_pb2.Warning.Kind.Value(f"KIND_{kind.value}") for kind in WarningKind}
 _WIRE_EVENTS = {event: number for number, event in _EVENTS.items()}
 
 
@@ -106,7 +108,7 @@ def policy_filter(filter: policy_service_pb2.PolicyFilter) -> PolicyFilter:
     )
 
 
-def policy(policy: policies.Policy) -> policy_pb2.Policy:
+def policy(policy: policies.Policy, warnings: Iterable[PolicyWarning]) -> policy_pb2.Policy:
     spec = policy.spec
     return policy_pb2.Policy(
         name=policy.key.name,
@@ -125,7 +127,12 @@ def policy(policy: policies.Policy) -> policy_pb2.Policy:
         create_time=to_proto(policy.create_time),
         update_time=to_proto(policy.update_time),
         etag=policy.etag,
+        warnings=map(_warning, warnings),
     )
+
+
+def _warning(warning: PolicyWarning) -> policy_pb2.Warning:
+    return policy_pb2.Warning(kind=_WIRE_WARNINGS[warning.kind], message=warning.message)
 
 
 def _schedule_message(schedule: Schedule) -> policy_pb2.Schedule:
@@ -144,7 +151,7 @@ def _logging(logging: policies.Logging | None) -> policy_pb2.Logging | None:
     if logging is None:
         return None
     state = policy_pb2.Logging.STATE_ENABLED if logging.enabled else policy_pb2.Logging.STATE_DISABLED
-    reason = _reason("LOG_TOPIC_NOT_FOUND") if logging.topic_gone else None
+    reason = _reason("LOG_TOPIC_NOT_FOUND" if logging.topic_gone else None)
     return policy_pb2.Logging(log_topic=logging.topic, state=state, reason=reason)
 
 
@@ -250,8 +257,8 @@ def _missed(missed: triggers.Missed | None) -> missed_pb2.MissedPoints | None:
     )
 
 
-def _reason(name: str) -> reason_pb2.Reason.ValueType:
-    return reason_pb2.Reason.Value(f"REASON_{name}")
+def _reason(name: str | None) -> reason_pb2.Reason.ValueType:
+    return reason_pb2.Reason.Value(f"REASON_{name}") if name else reason_pb2.REASON_UNSPECIFIED
 
 
 def ledger_filter(filter: policy_service_pb2.ScheduleEventFilter) -> LedgerFilter:
@@ -272,7 +279,7 @@ def schedule_event(entry: LedgerEntry) -> policy_pb2.ScheduleEvent:
         first_time=to_proto(points.first) if points else None,
         last_time=to_proto(points.last) if points else None,
         point_count=points.count if points else 0,
-        reason=_reason(entry.reason) if entry.reason else None,
+        reason=_reason(entry.reason),
         run_id=entry.run_id,
         schedule=_schedule_message(entry.schedule) if entry.schedule else None,
         next_execution_time=to_proto_or_none(entry.next_execution),

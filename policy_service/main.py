@@ -27,6 +27,8 @@ NAME = "policy_service"
 _SWEEP_LOOK = timedelta(minutes=1)
 _PURGE_INTERVAL = timedelta(hours=1)
 """Both in operating time, at the latest."""
+_WARNING_DEADLINE = timedelta(seconds=1)
+"""So much longer may it take to read policies while compute does not answer."""
 
 
 def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registration]:
@@ -57,6 +59,7 @@ def compose(settings: Settings) -> Service:
         logs=Logs(logs),
         trigger_lease=timedelta(seconds=settings.trigger_lease_seconds),
         sweep_interval=timedelta(seconds=settings.sweep_interval_seconds),
+        warning_deadline=_WARNING_DEADLINE,
     )
     return Service(
         Server(settings, registrations(deps, settings.regions), database.ping),

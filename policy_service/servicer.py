@@ -61,8 +61,10 @@ from policy_service.commands.list_policies import list_policies
 from policy_service.commands.list_schedule_events import list_schedule_events
 from policy_service.commands.look_up_retentions import look_up_retentions
 from policy_service.commands.policy_limits import get_policy_limit, update_policy_limit
+from policy_service.commands.policy_warnings import warnings_of
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place
+from policy_service.domain.policy import Policy as StoredPolicy
 from servicekit.errors import InvalidArgument
 from servicekit.idempotency import Idempotency
 from servicekit.paging import next_token, parse_page
@@ -78,6 +80,9 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         self._deps = deps
         self.regions = regions
 
+    def _answer(self, policy: StoredPolicy) -> Policy:
+        return convert.policy(policy, warnings_of(self._deps, [policy])[policy.uid])
+
     @rpc(validation.create_policy)
     def CreatePolicy(self, request: CreatePolicyRequest, context: grpc.ServicerContext) -> Policy:
         policy = create_policy(
@@ -88,11 +93,11 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             enabled=convert.enabled(request.policy),
             asked=Idempotency.of(request),
         )
-        return convert.policy(policy)
+        return self._answer(policy)
 
     @rpc(validation.policy_name)
     def GetPolicy(self, request: GetPolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return convert.policy(get_policy(self._deps, convert.policy_key(request.name)))
+        return self._answer(get_policy(self._deps, convert.policy_key(request.name)))
 
     @rpc(validation.list_policies)
     def ListPolicies(self, request: ListPoliciesRequest, context: grpc.ServicerContext) -> ListPoliciesResponse:
@@ -100,8 +105,9 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         page = parse_page(request.page_size, request.page_token, query)
         filter = convert.policy_filter(request.filter)
         policies, more = list_policies(self._deps, convert.place(request.parent), filter, page)
+        warnings = warnings_of(self._deps, policies)
         return ListPoliciesResponse(
-            policies=map(convert.policy, policies),
+            policies=[convert.policy(policy, warnings[policy.uid]) for policy in policies],
             next_page_token=next_token((policies[-1].key.policy_id,), query) if more else "",
         )
 
@@ -112,11 +118,11 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
 
     @rpc(validation.policy_name)
     def EnablePolicy(self, request: EnablePolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return convert.policy(enable_policy(self._deps, convert.policy_key(request.name), request.etag))
+        return self._answer(enable_policy(self._deps, convert.policy_key(request.name), request.etag))
 
     @rpc(validation.policy_name)
     def DisablePolicy(self, request: DisablePolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return convert.policy(disable_policy(self._deps, convert.policy_key(request.name), request.etag))
+        return self._answer(disable_policy(self._deps, convert.policy_key(request.name), request.etag))
 
     @rpc(validation.execute_policy)
     def ExecutePolicy(self, request: ExecutePolicyRequest, context: grpc.ServicerContext) -> ExecutePolicyResponse:

@@ -11,13 +11,14 @@ from typing import Any
 
 import grpc
 
-from autoimage.compute.v1 import instance_service_pb2_grpc
-from autoimage.compute.v1.compute_pb2 import Instance, InstanceDisk
+from autoimage.compute.v1 import instance_service_pb2_grpc, quota_service_pb2_grpc
+from autoimage.compute.v1.compute_pb2 import Instance, InstanceDisk, Quota
 from autoimage.compute.v1.instance_service_pb2 import (
     BatchGetInstancesRequest,
     BatchGetInstancesResponse,
     InstanceResult,
 )
+from autoimage.compute.v1.quota_service_pb2 import ListQuotasRequest, ListQuotasResponse
 from autoimage.log.v1 import log_service_pb2_grpc
 from autoimage.log.v1.log_pb2 import LogTopic
 from autoimage.log.v1.log_service_pb2 import (
@@ -89,13 +90,15 @@ def instance_name(instance_id: str, place: str = PLACE) -> str:
 
 
 @dataclass
-class FakeCompute(instance_service_pb2_grpc.InstanceServiceServicer):
-    """Compute with the instances and errors that a test wishes for."""
+class FakeCompute(instance_service_pb2_grpc.InstanceServiceServicer, quota_service_pb2_grpc.QuotaServiceServicer):
+    """Compute with the instances, quotas and errors that a test wishes for."""
 
     instances: dict[str, Instance] = field(default_factory=dict)
     item_errors: dict[str, ServiceError] = field(default_factory=dict)
     error: ServiceError | None = None
     requests: list[BatchGetInstancesRequest] = field(default_factory=list)
+    quotas: dict[str, int] = field(default_factory=lambda: {"images": 5, "snapshots": 15})
+    quota_requests: list[ListQuotasRequest] = field(default_factory=list)
 
     def add(self, *names: str, system_disk: InstanceDisk.Kind.ValueType | None = CLOUD) -> None:
         """With a data disk each, of the other kind, that must not be taken for the system disk."""
@@ -112,6 +115,13 @@ class FakeCompute(instance_service_pb2_grpc.InstanceServiceServicer):
         if self.error is not None:
             refuse(context, self.error)
         return BatchGetInstancesResponse(results=[self._result(name) for name in request.names])
+
+    def ListQuotas(self, request: ListQuotasRequest, context: grpc.ServicerContext) -> ListQuotasResponse:
+        self.quota_requests.append(request)
+        if self.error is not None:
+            refuse(context, self.error)
+        quotas = [Quota(name=f"{request.parent}/quotas/{kind}", limit=limit) for kind, limit in self.quotas.items()]
+        return ListQuotasResponse(quotas=quotas)
 
     def _result(self, name: str) -> InstanceResult:
         error = self.item_errors.get(name)
@@ -279,6 +289,7 @@ def dependencies(own: Database, time: Clocks, client: Client) -> Dependencies:
         logs=Logs(client),
         trigger_lease=LEASE,
         sweep_interval=timedelta(days=1),
+        warning_deadline=timedelta(seconds=10),
     )
 
 
@@ -298,6 +309,7 @@ def peers(compute: FakeCompute, logs: FakeLogs) -> Iterator[Client]:
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool)
         instance_service_pb2_grpc.add_InstanceServiceServicer_to_server(compute, server)
+        quota_service_pb2_grpc.add_QuotaServiceServicer_to_server(compute, server)
         log_service_pb2_grpc.add_LogServiceServicer_to_server(logs, server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()

@@ -18,7 +18,7 @@ from tests.support import error_of
 from tests.support.policy_service import LIMIT, PLACE, POLICY, PolicyService, instance_name, policy, schedule
 
 ELSEWHERE = "accounts/other/regions/cn-north-1"
-MISSING = {"policy": POLICY, "log_topic": f"{PLACE}/logSets/a/logTopics/b"}
+MISSING: Any = {"policy": POLICY, "log_topic": f"{PLACE}/logSets/a/logTopics/b"}
 UID = "11111111-2222-4333-8444-555555555555"
 BAD_UIDS = ["", "x", UID[:-1], UID + "0", UID.replace("-", ""), "00000000-0000-0000-0000-000000000000"]
 BAD_PLACES = ["", "x", "accounts/acme", f"{PLACE}/", "accounts/Acme/regions/cn-north-1", "accounts/-/regions/-"]

@@ -64,6 +64,7 @@ def test_created_policy_is_answered_whole_and_read_back_the_same(service: Policy
         create_time=to_proto(START),
         update_time=to_proto(START),
         etag=created.etag,
+        warnings=created.warnings,
     )
     assert len(created.uid) == 36
     assert created.etag

@@ -1,6 +1,7 @@
 """ListScheduleEvents: what happened to schedules, as an operator's tool reads it."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_what_users_did_is_told_with_the_schedule_from_then_on(service: PolicySe
     enabled = service.enable()
     service.enable()
     service.delete()
-    common = {"policy": POLICY, "policy_uid": created.uid}
+    common: dict[str, Any] = {"policy": POLICY, "policy_uid": created.uid}
     later, last = START + HOUR / 2, START + 3 * HOUR / 2
     assert list(service.events().schedule_events) == [
         ScheduleEvent(
@@ -79,9 +80,9 @@ def test_triggers_and_missed_points_are_told(service: PolicyService) -> None:
     service.lease()
     service.time.product.set(FIRST + 3 * DAY)
     service.lease()
-    common = {"policy": POLICY, "policy_uid": created.uid}
+    common: dict[str, Any] = {"policy": POLICY, "policy_uid": created.uid}
 
-    def points(first: timedelta, last: timedelta, count: int) -> dict[str, object]:
+    def points(first: timedelta, last: timedelta, count: int) -> dict[str, Any]:
         return {"first_time": to_proto(FIRST + first), "last_time": to_proto(FIRST + last), "point_count": count}
 
     late = to_proto(FIRST + 2 * DAY + HOUR)
