@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from autoimage.compute.v1 import (
     compute_pb2,
@@ -11,7 +12,7 @@ from autoimage.compute.v1 import (
     quota_service_pb2_grpc,
 )
 from autoimage.log.v1 import log_pb2, log_service_pb2, log_service_pb2_grpc
-from policy_service.domain.association import SystemDisk
+from policy_service.domain.association import Instance, InstanceFilter, SystemDisk
 from policy_service.domain.errors import InstanceNotFound, LogTopicNotFound, LogTopicUnsuitable
 from policy_service.domain.policy import SYSTEM_DISK, Place
 from servicekit.client import Client
@@ -20,6 +21,13 @@ from servicekit.status import from_status
 
 BATCH = 500
 """How many instances or log topics are looked up at once."""
+
+
+class InstancePage(NamedTuple):
+    """The token is compute's; empty on the last page."""
+
+    instances: list[Instance]
+    next_token: str
 
 
 class Compute:
@@ -42,6 +50,22 @@ class Compute:
         """Those of at most 500 instances that compute says do not exist; other trouble with one is passed over."""
         found = self.system_disks(instances)
         return {name for name, disk in found.items() if isinstance(disk, InstanceNotFound)}
+
+    def associable(self, place: Place, filter: InstanceFilter, page_size: int, page_token: str) -> InstancePage:
+        """A page of the instances of a place that fit and have a cloud system disk, in the order of their ids."""
+        request = instance_service_pb2.ListInstancesRequest(
+            parent=place.name,
+            page_size=page_size,
+            page_token=page_token,
+            filter=instance_service_pb2.InstanceFilter(
+                instance_ids=[filter.instance_id] if filter.instance_id else [],
+                display_name=filter.display_name,
+                system_disk_kind=compute_pb2.InstanceDisk.KIND_CLOUD,
+            ),
+        )
+        response = self._client.call(self._instances.ListInstances, request)
+        found = [Instance(each.name.rpartition("/")[2], each.display_name) for each in response.instances]
+        return InstancePage(found, response.next_page_token)
 
     def quotas(self, place: Place, deadline: timedelta) -> dict[str, int]:
         """The limits of a place by the quotas' ids, such as `images`."""

@@ -10,6 +10,7 @@ from autoimage.type.v1 import missed_pb2, reason_pb2, retention_pb2
 from policy_service.commands.associate_instances import Linked
 from policy_service.commands.filter_associated import Reference
 from policy_service.commands.lease_triggers import Leased
+from policy_service.commands.list_associable_instances import Associable
 from policy_service.domain import association as associations
 from policy_service.domain import policy as policies
 from policy_service.domain import triggers
@@ -182,6 +183,18 @@ def association(association: associations.Association) -> policy_pb2.Association
         uid=association.uid,
         instance=association.instance,
         create_time=to_proto(association.create_time),
+    )
+
+
+def instance_filter(filter: policy_service_pb2.AssociableInstanceFilter) -> associations.InstanceFilter:
+    return associations.InstanceFilter(filter.instance_id, filter.display_name)
+
+
+def associable_instance(place: Place, found: Associable) -> policy_service_pb2.AssociableInstance:
+    return policy_service_pb2.AssociableInstance(
+        instance=associations.instance_name(place, found.instance.instance_id),
+        display_name=found.instance.display_name,
+        policy=found.policy.name if found.policy else "",
     )
 
 

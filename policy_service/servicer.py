@@ -20,6 +20,8 @@ from autoimage.policy.v1.policy_service_pb2 import (
     ExecutePolicyResponse,
     GetPolicyLimitRequest,
     GetPolicyRequest,
+    ListAssociableInstancesRequest,
+    ListAssociableInstancesResponse,
     ListAssociationsRequest,
     ListAssociationsResponse,
     ListPoliciesRequest,
@@ -56,6 +58,7 @@ from policy_service.commands.execute_policy import execute_policy
 from policy_service.commands.filter_associated import filter_associated
 from policy_service.commands.get_policy import get_policy
 from policy_service.commands.lease_triggers import lease_triggers
+from policy_service.commands.list_associable_instances import list_associable_instances
 from policy_service.commands.list_associations import list_associations
 from policy_service.commands.list_policies import list_policies
 from policy_service.commands.list_schedule_events import list_schedule_events
@@ -169,6 +172,19 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         return ListAssociationsResponse(
             associations=map(convert.association, associations),
             next_page_token=next_token((associations[-1].instance_id,), query) if more else "",
+        )
+
+    @rpc(validation.list_associable_instances)
+    def ListAssociableInstances(
+        self, request: ListAssociableInstancesRequest, context: grpc.ServicerContext
+    ) -> ListAssociableInstancesResponse:
+        query = convert.query(request.parent, request.filter)
+        page = parse_page(request.page_size, request.page_token, query)
+        place = convert.place(request.parent)
+        found, token = list_associable_instances(self._deps, place, convert.instance_filter(request.filter), page)
+        return ListAssociableInstancesResponse(
+            associable_instances=[convert.associable_instance(place, each) for each in found],
+            next_page_token=next_token((token,), query) if token else "",
         )
 
     @rpc(validation.list_schedule_events)

@@ -141,6 +141,15 @@ def list_associations(request: policy_service_pb2.ListAssociationsRequest) -> _F
     return v.name("parent", request.parent, POLICY) + v.page(request)
 
 
+def list_associable_instances(request: policy_service_pb2.ListAssociableInstancesRequest) -> _Found:
+    return (
+        v.name("parent", request.parent, ACCOUNT_REGION)
+        + v.page(request)
+        + v.resource_id("filter.instance_id", request.filter.instance_id)
+        + v.length("filter.display_name", request.filter.display_name, 1, _MAX_DISPLAY_NAME)
+    )
+
+
 def list_schedule_events(request: policy_service_pb2.ListScheduleEventsRequest) -> _Found:
     found = _any_policy("parent", request.parent) + v.page(request)
     for index, kind in enumerate(request.filter.kinds):

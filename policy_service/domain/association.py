@@ -23,6 +23,22 @@ class SystemDisk(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Instance:
+    """An instance as a user picks it."""
+
+    instance_id: str
+    display_name: str
+
+
+@dataclass(frozen=True)
+class InstanceFilter:
+    """Chooses instances that fit both: with this id, and with this in their display name. Empty fits all (A7)."""
+
+    instance_id: str = ""
+    display_name: str = ""
+
+
+@dataclass(frozen=True)
 class Association:
     """The link of an instance to its only policy."""
 

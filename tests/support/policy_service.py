@@ -17,6 +17,8 @@ from autoimage.compute.v1.instance_service_pb2 import (
     BatchGetInstancesRequest,
     BatchGetInstancesResponse,
     InstanceResult,
+    ListInstancesRequest,
+    ListInstancesResponse,
 )
 from autoimage.compute.v1.quota_service_pb2 import ListQuotasRequest, ListQuotasResponse
 from autoimage.log.v1 import log_service_pb2_grpc
@@ -97,6 +99,7 @@ class FakeCompute(instance_service_pb2_grpc.InstanceServiceServicer, quota_servi
     item_errors: dict[str, ServiceError] = field(default_factory=dict)
     error: ServiceError | None = None
     requests: list[BatchGetInstancesRequest] = field(default_factory=list)
+    list_requests: list[ListInstancesRequest] = field(default_factory=list)
     quotas: dict[str, int] = field(default_factory=lambda: {"images": 5, "snapshots": 15})
     quota_requests: list[ListQuotasRequest] = field(default_factory=list)
 
@@ -115,6 +118,18 @@ class FakeCompute(instance_service_pb2_grpc.InstanceServiceServicer, quota_servi
         if self.error is not None:
             refuse(context, self.error)
         return BatchGetInstancesResponse(results=[self._result(name) for name in request.names])
+
+    def ListInstances(self, request: ListInstancesRequest, context: grpc.ServicerContext) -> ListInstancesResponse:
+        """All that are there, whatever the filter: that it was asked for is what a test can see. Pages go by number."""
+        self.list_requests.append(request)
+        if self.error is not None:
+            refuse(context, self.error)
+        first = int(request.page_token or 0)
+        after = first + request.page_size
+        found = [each for _, each in sorted(self.instances.items()) if each.name.startswith(f"{request.parent}/")]
+        return ListInstancesResponse(
+            instances=found[first:after], next_page_token=str(after) if after < len(found) else ""
+        )
 
     def ListQuotas(self, request: ListQuotasRequest, context: grpc.ServicerContext) -> ListQuotasResponse:
         self.quota_requests.append(request)

@@ -87,6 +87,11 @@ class PolicyServiceStub:
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.FromString,
                 _registered_method=True)
+        self.ListAssociableInstances = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/ListAssociableInstances',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.FromString,
+                _registered_method=True)
         self.ListScheduleEvents = channel.unary_unary(
                 '/autoimage.policy.v1.PolicyService/ListScheduleEvents',
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsRequest.SerializeToString,
@@ -183,6 +188,14 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAssociableInstances(self, request, context):
+        """Lists the instances of an account and region that can be associated, those whose system disk is a cloud disk, with the
+        policy that each has now, in the order of their ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListScheduleEvents(self, request, context):
         """Lists the history of a policy's schedule, or of all policies of an account and region, oldest first. That of deleted
         policies is listed too.
@@ -257,6 +270,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ListAssociations,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.SerializeToString,
+            ),
+            'ListAssociableInstances': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAssociableInstances,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.SerializeToString,
             ),
             'ListScheduleEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListScheduleEvents,
@@ -545,6 +563,33 @@ class PolicyService:
             '/autoimage.policy.v1.PolicyService/ListAssociations',
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAssociableInstances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/ListAssociableInstances',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.FromString,
             options,
             channel_credentials,
             insecure,

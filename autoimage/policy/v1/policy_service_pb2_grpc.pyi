@@ -48,6 +48,10 @@ class PolicyServiceStub:
     """
     ListAssociations: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListAssociationsRequest, _policy_service_pb2.ListAssociationsResponse]
     """Lists the associations of a policy, in the order of the instances' ids."""
+    ListAssociableInstances: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListAssociableInstancesRequest, _policy_service_pb2.ListAssociableInstancesResponse]
+    """Lists the instances of an account and region that can be associated, those whose system disk is a cloud disk, with the
+    policy that each has now, in the order of their ids.
+    """
     ListScheduleEvents: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListScheduleEventsRequest, _policy_service_pb2.ListScheduleEventsResponse]
     """Lists the history of a policy's schedule, or of all policies of an account and region, oldest first. That of deleted
     policies is listed too.
@@ -149,6 +153,16 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _policy_service_pb2.ListAssociationsResponse:
         """Lists the associations of a policy, in the order of the instances' ids."""
+
+    @_abc_1.abstractmethod
+    def ListAssociableInstances(
+        self,
+        request: _policy_service_pb2.ListAssociableInstancesRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_service_pb2.ListAssociableInstancesResponse:
+        """Lists the instances of an account and region that can be associated, those whose system disk is a cloud disk, with the
+        policy that each has now, in the order of their ids.
+        """
 
     @_abc_1.abstractmethod
     def ListScheduleEvents(

@@ -55,6 +55,7 @@ def good() -> dict[str, Message]:
         "AssociateInstances": users.AssociateInstancesRequest(policy=POLICY, instances=[instance_name("web")]),
         "DisassociateInstances": users.DisassociateInstancesRequest(policy=POLICY, instances=[instance_name("web")]),
         "ListAssociations": users.ListAssociationsRequest(parent=POLICY),
+        "ListAssociableInstances": users.ListAssociableInstancesRequest(parent=PLACE),
         "ListScheduleEvents": users.ListScheduleEventsRequest(parent=POLICY),
         "GetPolicyLimit": users.GetPolicyLimitRequest(name=LIMIT),
         "UpdatePolicyLimit": users.UpdatePolicyLimitRequest(policy_limit=PolicyLimit(name=LIMIT, limit=30)),
@@ -86,7 +87,7 @@ def _with(method: str, field: str, **fields: Any) -> Case:
 
 
 def _bad_names() -> Iterator[Case]:
-    for method in ("CreatePolicy", "ListPolicies"):
+    for method in ("CreatePolicy", "ListPolicies", "ListAssociableInstances"):
         yield from (_with(method, "parent", parent=value) for value in BAD_PLACES)
     for method in ("GetPolicy", "DeletePolicy", "EnablePolicy", "DisablePolicy", "ExecutePolicy"):
         yield from (_with(method, "name", name=value) for value in BAD_POLICIES)
@@ -136,7 +137,7 @@ def _bad_policies() -> Iterator[Case]:
 
 
 def _bad_lists() -> Iterator[Case]:
-    for method in ("ListPolicies", "ListAssociations", "ListScheduleEvents"):
+    for method in ("ListPolicies", "ListAssociations", "ListAssociableInstances", "ListScheduleEvents"):
         yield _with(method, "page_size", page_size=-1)
         yield _with(method, "page_token", page_token="x")
     ids = [f"policy-{number}" for number in range(101)]
@@ -151,6 +152,10 @@ def _bad_lists() -> Iterator[Case]:
         ("instance", {"instance": "web"}),
         ("instance", {"instance": instance_name("web", ELSEWHERE)}),
     ]
+    for value in BAD_IDS:
+        yield _with("ListAssociableInstances", "filter.instance_id", filter={"instance_id": value})
+    for value in ("a" * 33, "a\0"):
+        yield _with("ListAssociableInstances", "filter.display_name", filter={"display_name": value})
     for kind in (0, 10):
         yield _with("ListScheduleEvents", "filter.kinds[1]", filter={"kinds": [ScheduleEvent.KIND_MISSED, kind]})
     for field in ("start_time", "end_time"):

@@ -147,6 +147,13 @@ def test_logging_is_disabled_where_its_topic_is_gone(call: Caller) -> None:
     assert call(users.GetPolicyRequest(name=POLICY)).logging.state == Logging.STATE_DISABLED
 
 
+def test_instances_to_pick_are_listed_with_their_policies(call: Caller) -> None:
+    call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy()))
+    call(users.AssociateInstancesRequest(policy=POLICY, instances=[instance_name("web")]))
+    (found,) = call(users.ListAssociableInstancesRequest(parent=PLACE)).associable_instances
+    assert (found.instance, found.policy) == (instance_name("web"), POLICY)
+
+
 def test_bad_request_is_refused_with_a_code_and_a_message(call: Caller) -> None:
     response, code, details = call.outcome(users.GetPolicyRequest(name="nonsense"))
     assert (response, code) == (None, grpc.StatusCode.INVALID_ARGUMENT)
