@@ -17,6 +17,7 @@ from servicekit.loop import Wake
 
 _LOG = structlog.get_logger("policy_service")
 _PURGE_LIMIT = 500
+_LEDGER_PURGE_INTERVAL = timedelta(days=1)
 _TOPIC_SWEEP_INTERVAL = timedelta(seconds=30)
 """Product time. What is deleted is to show within a minute (L4)."""
 
@@ -73,7 +74,19 @@ def purge_requests(deps: Dependencies) -> Wake:
 
 
 def purge_ledger(deps: Dependencies) -> Wake:
-    """Forgets the history of more than 400 days ago, 500 lines at a time (X10)."""
+    """Forgets the history of more than 400 days ago, 500 lines at a time, every day (X10).
+
+    What a user did last is kept as long as the policy, so that its points can always be worked out.
+    """
+    now = deps.clocks.product.now()
     with deps.database.write() as connection:
-        purged = ledger.purge(connection, deps.clocks.product.now() - history.KEPT, _PURGE_LIMIT)
-    return Wake(at_once=purged == _PURGE_LIMIT)
+        position = sweep.get(connection, Sweep.OLD_HISTORY) or Position("0", now)
+        if position.next_time > now:
+            return Wake(product=position.next_time)
+        piece = ledger.after(connection, int(position.after), _PURGE_LIMIT)
+        old = [number for number, time in piece if time <= now - history.KEPT]
+        ledger.forget(connection, old)
+        is_last = len(old) < _PURGE_LIMIT
+        position = Position("0", now + _LEDGER_PURGE_INTERVAL) if is_last else Position(str(old[-1]), now)
+        sweep.put(connection, Sweep.OLD_HISTORY, position)
+    return Wake(product=position.next_time)

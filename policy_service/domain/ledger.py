@@ -27,6 +27,10 @@ class Event(enum.StrEnum):
     DELETED = "DELETED"
 
 
+OF_USERS = (Event.CREATED, Event.RESCHEDULED, Event.ENABLED, Event.DISABLED, Event.DELETED)
+"""What users did, or a policy by itself in their stead."""
+
+
 class DisabledReason(enum.StrEnum):
     """Why a policy became disabled by itself; names of the contract."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from policy_service.domain.ledger import DisabledReason, Event, LedgerEntry, LedgerFilter
+from policy_service.domain.ledger import OF_USERS, DisabledReason, Event, LedgerEntry, LedgerFilter
 from policy_service.domain.policy import Place, PolicyKey
 from policy_service.domain.schedule import Interval, Points, Schedule, Unit
 from policy_service.domain.triggers import MissedReason
@@ -14,6 +14,7 @@ from policy_service.store.among import among
 from policy_service.store.schema import policies
 from policy_service.store.schema import schedule_ledger as table
 from servicekit.paging import Page
+from servicekit.sql import rows_in
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 
 _c = table.c
@@ -55,10 +56,24 @@ def late_points(connection: sa.Connection, policy_uids: Collection[str]) -> dict
     return {uid: int(count or 0) for uid, count in rows}
 
 
-def purge(connection: sa.Connection, until: datetime, limit: int) -> int:
-    """Deletes at most `limit` lines up to a time, the oldest first, and says how many."""
-    old = sa.select(_c.id).where(_c.micros <= to_micros(until)).order_by(_c.micros).limit(limit)
-    return connection.execute(sa.delete(table).where(_c.id.in_(old))).rowcount
+def after(connection: sa.Connection, number: int, limit: int) -> list[tuple[int, datetime]]:
+    """The number and time of lines, in the order of their numbers, from the one after `number`."""
+    rows = connection.execute(sa.select(_c.id, _c.micros).where(_c.id > number).order_by(_c.id).limit(limit))
+    return [(id, from_micros(micros)) for id, micros in rows]
+
+
+def forget(connection: sa.Connection, numbers: Collection[int]) -> None:
+    """Deletes lines, but for the last one of each policy that tells what a user did, while the policy exists."""
+    of_users = [event.value for event in OF_USERS]
+    later = table.alias()
+    last = sa.select(sa.func.max(later.c.id)).where(later.c.policy_uid == _c.policy_uid, later.c.event.in_(of_users))
+    is_needed = sa.and_(
+        _c.event.in_(of_users),
+        sa.exists().where(policies.c.uid == _c.policy_uid),
+        _c.id == last.scalar_subquery(),
+    )
+    is_given = rows_in([_c.id], [(number,) for number in numbers])
+    connection.execute(sa.delete(table).where(is_given, sa.not_(is_needed)))
 
 
 def _conditions(filter: LedgerFilter) -> Iterator[sa.ColumnElement[bool]]:

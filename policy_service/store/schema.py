@@ -123,10 +123,10 @@ schedule_ledger = sa.Table(
     sa.Column("run_id", sa.Text),
     sa.Column("schedule", sa.JSON(none_as_null=True)),  # from then on, and the next execution, of what users did
     sa.Column("next_execution_micros", Micros),
+    sa.Column("next_local_time", sa.Text),
     sa.Index(None, "policy_uid", "event", "id"),
     sa.Index(None, "account", "region", "policy_id", "micros", "id"),
     sa.Index(None, "account", "region", "micros", "id"),
-    sa.Index(None, "micros"),
 )
 
 # How far each sweep is: a row each, made when it first runs.

@@ -12,10 +12,11 @@ from servicekit.timestamps import from_micros, to_micros
 
 
 class Sweep(enum.StrEnum):
-    """What is looked for: associations of deleted instances, by uid; deleted log topics, by name."""
+    """What is looked for: associations of deleted instances, by uid; deleted log topics, by name; history by number."""
 
     MISSING_INSTANCES = "missing-instances"
     MISSING_LOG_TOPICS = "missing-log-topics"
+    OLD_HISTORY = "old-history"
 
 
 @dataclass(frozen=True)

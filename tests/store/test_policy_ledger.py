@@ -1,7 +1,7 @@
 """The schedule ledger's SQL: what is kept, the order of pages, and which index finds it."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -107,17 +107,24 @@ def test_late_points_are_those_after_the_last_one_on_time(connection: sa.Connect
     assert ledger.late_points(connection, ["p-1", "p-2", "p-3", "gone"]) == {"p-1": 3, "p-2": 0, "p-3": 0}
 
 
-def test_old_lines_go_the_oldest_first_and_those_later_stay(connection: sa.Connection) -> None:
-    ledger.append(connection, [line(Event.SCHEDULED, hours) for hours in (3, 1, 2, 0)])
+def test_lines_are_walked_in_the_order_of_their_numbers(connection: sa.Connection) -> None:
+    ledger.append(connection, [line(Event.SCHEDULED, hours) for hours in (3, 1, 2)])
+    first = ledger.after(connection, 0, 2)
+    assert [time for _, time in first] == [START + 3 * HOUR, START + HOUR]
+    assert [time for _, time in ledger.after(connection, first[-1][0], 2)] == [START + 2 * HOUR]
 
-    def times() -> list[datetime]:
-        return [entry.time for entry in listed(connection)]
 
-    assert ledger.purge(connection, START + 2 * HOUR, 2) == 2
-    assert times() == [START + 2 * HOUR, START + 3 * HOUR]
-    assert ledger.purge(connection, START + 2 * HOUR, 2) == 1
-    assert ledger.purge(connection, START + 2 * HOUR, 2) == 0
-    assert times() == [START + 3 * HOUR]
+def test_lines_are_forgotten_but_for_what_a_user_did_last_to_a_policy_that_exists(connection: sa.Connection) -> None:
+    policies.insert(connection, policy("p-1"))
+    kept = line(Event.ENABLED)
+    lines = [line(Event.CREATED), kept, line(Event.MISSED), line(Event.CREATED, uid="gone"), line(Event.SCHEDULED)]
+    ledger.append(connection, lines)
+    numbers = [number for number, _ in ledger.after(connection, 0, 10)]
+    ledger.forget(connection, numbers[:-1])
+    assert listed(connection) == [kept, lines[-1]]
+    ledger.append(connection, [line(Event.DISABLED)])
+    ledger.forget(connection, numbers)
+    assert listed(connection) == [line(Event.DISABLED)]
 
 
 def test_nothing_reads_the_whole_ledger(connection: sa.Connection) -> None:
@@ -131,7 +138,8 @@ def test_nothing_reads_the_whole_ledger(connection: sa.Connection) -> None:
     ledger.page(connection, KEY.place, None, LedgerFilter(events=(Event.MISSED,)), page)
     ledger.page(connection, KEY.place, "nightly", LedgerFilter(start=START), page)
     ledger.late_points(connection, ["p-1"])
-    ledger.purge(connection, START, 500)
+    ledger.after(connection, 0, 500)
+    ledger.forget(connection, [1])
     event.remove(connection, "before_cursor_execute", explain)
     assert [plan for plan in plans if "SCAN schedule_ledger" in plan or "TEMP B-TREE" in plan] == []
     used = {plan.partition(" INDEX ")[2].partition(" (")[0] for plan in plans if "schedule_ledger USING" in plan}
@@ -139,5 +147,4 @@ def test_nothing_reads_the_whole_ledger(connection: sa.Connection) -> None:
         "ix_schedule_ledger_account_region_micros_id",
         "ix_schedule_ledger_account_region_policy_id_micros_id",
         "ix_schedule_ledger_policy_uid_event_id",
-        "ix_schedule_ledger_micros",
     }

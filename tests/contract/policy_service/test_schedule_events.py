@@ -190,11 +190,30 @@ def test_history_is_kept_for_400_days_and_goes_in_pieces(
     monkeypatch.setattr(keep_house, "_PURGE_LIMIT", 2)
     service.create()
     service.disable()
-    service.time.product.advance(MICROSECOND)
     service.enable()
-    service.time.product.advance(400 * DAY - 2 * MICROSECOND)
-    assert purge_ledger(service.deps) == Wake()
     service.time.product.advance(MICROSECOND)
-    assert purge_ledger(service.deps) == Wake(at_once=True)
-    assert purge_ledger(service.deps) == Wake()
-    assert [kind for _, kind in kinds(service.events())] == ["ENABLED"]
+    service.disable()
+    service.time.product.advance(400 * DAY - 2 * MICROSECOND)
+    tomorrow = Wake(product=START + 401 * DAY - MICROSECOND)
+    assert purge_ledger(service.deps) == tomorrow
+    service.time.product.set(START + 401 * DAY)
+    assert len(service.events().schedule_events) == 4
+    assert purge_ledger(service.deps) == Wake(product=START + 401 * DAY)
+    assert [kind for _, kind in kinds(service.events())] == ["ENABLED", "DISABLED"]
+    assert purge_ledger(service.deps) == Wake(product=START + 401 * DAY)
+    assert [kind for _, kind in kinds(service.events())] == ["DISABLED"]
+    assert purge_ledger(service.deps) == Wake(product=START + 402 * DAY)
+
+
+@pytest.mark.rule("X10")
+def test_what_a_user_did_last_is_kept_as_long_as_the_policy(service: PolicyService) -> None:
+    service.create()
+    service.execute()
+    service.time.product.advance(500 * DAY)
+    purge_ledger(service.deps)
+    assert [kind for _, kind in kinds(service.events())] == ["CREATED"]
+    service.disable()
+    service.delete()
+    service.time.product.advance(400 * DAY)
+    purge_ledger(service.deps)
+    assert kinds(service.events()) == []
