@@ -17,6 +17,7 @@ from policy_service.domain import triggers
 from policy_service.domain.ledger import Event, LedgerEntry, LedgerFilter
 from policy_service.domain.limits import PolicyLimit
 from policy_service.domain.policy import Place, PolicyFilter, PolicyKey
+from policy_service.domain.replication import Target
 from policy_service.domain.retention import PolicyRetention, Retention
 from policy_service.domain.schedule import Interval, Schedule, Unit
 from policy_service.domain.warnings import PolicyWarning, WarningKind
@@ -128,6 +129,7 @@ def policy(policy: policies.Policy, warnings: Iterable[PolicyWarning]) -> policy
         create_time=to_proto(policy.create_time),
         update_time=to_proto(policy.update_time),
         etag=policy.etag,
+        replicated_from=policy.replicated_from,
         warnings=map(_warning, warnings),
     )
 
@@ -142,6 +144,10 @@ def _schedule_message(schedule: Schedule) -> policy_pb2.Schedule:
         start_time=to_proto(schedule.start_time),
         interval=policy_pb2.Interval(count=interval.count, unit=_WIRE_UNITS[interval.unit]),
     )
+
+
+def replication_target(target: policy_service_pb2.ReplicationTarget) -> Target:
+    return Target(target.region, target.policy_id, target.display_name, target.log_topic)
 
 
 def disk_selection(devices: tuple[str, ...] | None) -> policy_pb2.DiskSelection:

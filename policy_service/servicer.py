@@ -1,6 +1,7 @@
 """autoimage.policy.v1 on the wire: PolicyService for users, TriggerService for schedulers."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -28,6 +29,10 @@ from autoimage.policy.v1.policy_service_pb2 import (
     ListPoliciesResponse,
     ListScheduleEventsRequest,
     ListScheduleEventsResponse,
+    ReplicatePolicyRequest,
+    ReplicatePolicyResponse,
+    ReplicationResult,
+    ReplicationTarget,
     UpdatePolicyLimitRequest,
 )
 from autoimage.policy.v1.trigger_service_pb2 import (
@@ -65,13 +70,15 @@ from policy_service.commands.list_schedule_events import list_schedule_events
 from policy_service.commands.look_up_retentions import look_up_retentions
 from policy_service.commands.policy_limits import get_policy_limit, update_policy_limit
 from policy_service.commands.policy_warnings import warnings_of
+from policy_service.commands.replicate_policy import replicate_policy
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place
 from policy_service.domain.policy import Policy as StoredPolicy
-from servicekit.errors import InvalidArgument
+from servicekit.errors import InvalidArgument, ServiceError
 from servicekit.idempotency import Idempotency
 from servicekit.paging import next_token, parse_page
-from servicekit.rpc import rpc
+from servicekit.rpc import invalid, rpc, violations
+from servicekit.status import to_status
 from servicekit.timestamps import to_micros, to_proto
 
 _MAX_INSTANCES = 5000
@@ -126,6 +133,39 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     @rpc(validation.policy_name)
     def DisablePolicy(self, request: DisablePolicyRequest, context: grpc.ServicerContext) -> Policy:
         return self._answer(disable_policy(self._deps, convert.policy_key(request.name), request.etag))
+
+    @rpc(validation.replicate_policy, per_item="targets")
+    def ReplicatePolicy(
+        self, request: ReplicatePolicyRequest, context: grpc.ServicerContext
+    ) -> ReplicatePolicyResponse:
+        policy = convert.policy_key(request.name)
+        malformed = self._malformed_targets(policy.account, request.targets)
+        wanted = [target for index, target in enumerate(request.targets) if index not in malformed]
+        outcomes = replicate_policy(
+            self._deps, policy, [convert.replication_target(target) for target in wanted], Idempotency.of(request)
+        )
+        return ReplicatePolicyResponse(
+            results=[
+                self._replicated(target.region, malformed.get(index) or outcomes[target.region])
+                for index, target in enumerate(request.targets)
+            ]
+        )
+
+    def _malformed_targets(self, account: str, targets: Iterable[ReplicationTarget]) -> dict[int, InvalidArgument]:
+        """What is wrong with those targets that are not well-formed, by their index."""
+        validator = partial(validation.replication_target, account=account, served=self.regions)
+        malformed = {}
+        for index, target in enumerate(targets):
+            path = f"targets[{index}]."
+            found = violations(target, validator, regions=self.regions, create=False, path=path)
+            if found:
+                malformed[index] = invalid(found, self.regions)
+        return malformed
+
+    def _replicated(self, region: str, outcome: StoredPolicy | ServiceError) -> ReplicationResult:
+        if isinstance(outcome, ServiceError):
+            return ReplicationResult(region=region, error=to_status(outcome))
+        return ReplicationResult(region=region, policy=self._answer(outcome))
 
     @rpc(validation.execute_policy)
     def ExecutePolicy(self, request: ExecutePolicyRequest, context: grpc.ServicerContext) -> ExecutePolicyResponse:

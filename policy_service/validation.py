@@ -9,12 +9,13 @@ from autoimage.policy.v1 import policy_pb2, policy_service_pb2, trigger_service_
 from autoimage.type.v1 import retention_pb2
 from policy_service import convert
 from policy_service.domain.errors import InstanceElsewhere
-from policy_service.domain.policy import Place
+from policy_service.domain.policy import MAX_DESCRIPTION, Place
 from policy_service.domain.schedule import COUNTS
 from servicekit import masks
 from servicekit import validation as v
 from servicekit.errors import FieldViolation, InvalidArgument
 from servicekit.names import ACCOUNT_REGION, INSTANCE, LOG_TOPIC, POLICY, POLICY_LIMIT
+from servicekit.regions import region_of
 
 MAX_BATCH = 100
 """Instances that a user associates or disassociates at once."""
@@ -26,6 +27,7 @@ _MAX_DISPLAY_NAME = 32
 _MAX_FILTER_IDS = 100
 _MAX_KEEP_DAYS = 36_500
 _MAX_KEEP_LAST = 1000
+_MAX_TARGETS = 20
 _MAX_POLICY_LIMIT = 1_000_000
 _DISPLAY_NAME = regex.compile(r"[\p{Han}A-Za-z0-9_-]+")
 _DEVICE = regex.compile(r"vd[a-z]")
@@ -43,7 +45,7 @@ def create_policy(request: policy_service_pb2.CreatePolicyRequest) -> _Found:
         + v.resource_id("policy_id", request.policy_id)
         + v.request_id("request_id", request.request_id)
         + _display_name("policy.display_name", policy.display_name)
-        + v.length("policy.description", policy.description, 0, 256)
+        + v.length("policy.description", policy.description, 0, MAX_DESCRIPTION)
         + _interval("policy.schedule.interval", policy.schedule.interval)
         + _disks("policy.disks", policy.disks)
         + v.name("policy.logging.log_topic", policy.logging.log_topic, LOG_TOPIC, parent=request.parent)
@@ -102,6 +104,30 @@ def list_policies(request: policy_service_pb2.ListPoliciesRequest) -> _Found:
         if state == policy_pb2.Policy.STATE_UNSPECIFIED:
             found += v.fail(f"filter.states[{index}]", "must be STATE_ENABLED or STATE_DISABLED")
     return found
+
+
+def replicate_policy(request: policy_service_pb2.ReplicatePolicyRequest) -> _Found:
+    """What is wrong with a target by itself is that target's result, see `replication_target`."""
+    found = v.name("name", request.name, POLICY) + v.request_id("request_id", request.request_id)
+    found += v.count("targets", request.targets, _MAX_TARGETS)
+    taken = {region_of(request.name)}
+    for index, target in enumerate(request.targets):
+        if target.region and target.region in taken:
+            found += v.fail(f"targets[{index}].region", "must be neither the policy's own region nor there already")
+        taken.add(target.region)
+    return found
+
+
+def replication_target(
+    target: policy_service_pb2.ReplicationTarget, *, account: str, served: Collection[str]
+) -> _Found:
+    place = Place(account, target.region).name
+    return (
+        (v.resource_id("region", target.region) or v.region_served("region", place, served))
+        + v.resource_id("policy_id", target.policy_id)
+        + _display_name("display_name", target.display_name)
+        + v.name("log_topic", target.log_topic, LOG_TOPIC, parent=place)
+    )
 
 
 def execute_policy(request: policy_service_pb2.ExecutePolicyRequest) -> _Found:

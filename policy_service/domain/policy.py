@@ -11,6 +11,8 @@ from policy_service.domain.schedule import EARLIEST_START, LATEST_START, Schedul
 from servicekit import names
 
 SYSTEM_DISK = "vda"
+MAX_DESCRIPTION = 256
+"""Code points (P2)."""
 
 
 class Place(NamedTuple):
@@ -66,7 +68,10 @@ class PolicySpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """A stored policy. It is enabled exactly while it has a next execution."""
+    """A stored policy. It is enabled exactly while it has a next execution.
+
+    `replicated_from` is the name of the policy that it was made from, if any, which may be gone.
+    """
 
     key: PolicyKey
     uid: str
@@ -78,6 +83,7 @@ class Policy:
     revision: int
     create_time: datetime
     update_time: datetime
+    replicated_from: str = ""
 
     @property
     def enabled(self) -> bool:
@@ -104,7 +110,9 @@ class PolicyFilter:
     instance_id: str = ""
 
 
-def new_policy(key: PolicyKey, uid: str, spec: PolicySpec, *, enabled: bool, now: datetime) -> Policy:
+def new_policy(
+    key: PolicyKey, uid: str, spec: PolicySpec, *, enabled: bool, now: datetime, replicated_from: str = ""
+) -> Policy:
     """A policy that has never triggered; its start time is not checked."""
     return Policy(
         key=key,
@@ -117,6 +125,7 @@ def new_policy(key: PolicyKey, uid: str, spec: PolicySpec, *, enabled: bool, now
         revision=1,
         create_time=now,
         update_time=now,
+        replicated_from=replicated_from,
     )
 
 

@@ -207,6 +207,7 @@ def _row(policy: Policy) -> dict[str, Any]:
         "revision": policy.revision,
         "create_micros": to_micros(policy.create_time),
         "update_micros": to_micros(policy.update_time),
+        "replicated_from": policy.replicated_from or None,
         "log_topic_gone": spec.logging is not None and spec.logging.topic_gone,
         "retention": retentions.to_json(spec.retention),
     }
@@ -231,4 +232,5 @@ def _policy(row: sa.Row[Any]) -> Policy:
         revision=row.revision,
         create_time=from_micros(row.create_micros),
         update_time=from_micros(row.update_micros),
+        replicated_from=row.replicated_from or "",
     )

@@ -46,6 +46,9 @@ from autoimage.policy.v1.policy_service_pb2 import (
     ListAssociationsRequest,
     ListScheduleEventsRequest,
     ListScheduleEventsResponse,
+    ReplicatePolicyRequest,
+    ReplicationResult,
+    ReplicationTarget,
     UpdatePolicyLimitRequest,
 )
 from autoimage.policy.v1.policy_service_pb2_grpc import PolicyServiceStub
@@ -78,7 +81,7 @@ PLACE = "accounts/acme/regions/cn-north-1"
 POLICY = f"{PLACE}/policies/nightly"
 LIMIT = f"{PLACE}/policyLimit"
 TOPIC = f"{PLACE}/logSets/backups/logTopics/executions"
-REGIONS = frozenset({"cn-north-1", "cn-south-1"})
+REGIONS = frozenset({"cn-north-1", "cn-south-1", "cn-east-2"})
 FIRST = START + timedelta(hours=1)
 """The first point of a policy that a test creates without saying when."""
 LEASE = timedelta(seconds=30)
@@ -202,8 +205,8 @@ class PolicyService:
             CreatePolicyRequest(parent=parent, policy_id=policy_id, policy=policy(**fields))
         )
 
-    def get(self, policy_id: str = "nightly") -> Policy:
-        return self.policies.GetPolicy(GetPolicyRequest(name=policy_name(policy_id)))
+    def get(self, policy_id: str = "nightly", place: str = PLACE) -> Policy:
+        return self.policies.GetPolicy(GetPolicyRequest(name=policy_name(policy_id, place)))
 
     def enable(self, policy_id: str = "nightly", etag: str = "") -> Policy:
         return self.policies.EnablePolicy(EnablePolicyRequest(name=policy_name(policy_id), etag=etag))
@@ -216,6 +219,10 @@ class PolicyService:
 
     def execute(self, policy_id: str = "nightly", request_id: str = "") -> ExecutePolicyResponse:
         return self.policies.ExecutePolicy(ExecutePolicyRequest(name=policy_name(policy_id), request_id=request_id))
+
+    def replicate(self, *targets: ReplicationTarget, request_id: str = "") -> list[ReplicationResult]:
+        request = ReplicatePolicyRequest(name=POLICY, targets=targets, request_id=request_id)
+        return list(self.policies.ReplicatePolicy(request).results)
 
     def limit(self) -> tuple[int, int]:
         """How many policies there may be, and how many there are."""

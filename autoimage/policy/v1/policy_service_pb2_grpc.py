@@ -67,6 +67,11 @@ class PolicyServiceStub:
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.DisablePolicyRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.FromString,
                 _registered_method=True)
+        self.ReplicatePolicy = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/ReplicatePolicy',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyResponse.FromString,
+                _registered_method=True)
         self.ExecutePolicy = channel.unary_unary(
                 '/autoimage.policy.v1.PolicyService/ExecutePolicy',
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ExecutePolicyRequest.SerializeToString,
@@ -153,6 +158,16 @@ class PolicyServiceServicer:
     def DisablePolicy(self, request, context):
         """Disables a policy: it triggers no more. What has been triggered goes on. Points that were due and not yet triggered are
         recorded as missed. Disabling a disabled policy changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplicatePolicy(self, request, context):
+        """Copies a policy to other regions of the same account, each for itself: the answer has a result for each, in the order of
+        the request. Schedule, disks, retention and state are copied; instances and the log destination are not. A start time
+        that is no longer valid moves to the first point of the schedule that is. The description gains a note that names the
+        source.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -250,6 +265,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.DisablePolicy,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.DisablePolicyRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.SerializeToString,
+            ),
+            'ReplicatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplicatePolicy,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyResponse.SerializeToString,
             ),
             'ExecutePolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.ExecutePolicy,
@@ -455,6 +475,33 @@ class PolicyService:
             '/autoimage.policy.v1.PolicyService/DisablePolicy',
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.DisablePolicyRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplicatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/ReplicatePolicy',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

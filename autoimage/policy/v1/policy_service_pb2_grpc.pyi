@@ -36,6 +36,12 @@ class PolicyServiceStub:
     """Disables a policy: it triggers no more. What has been triggered goes on. Points that were due and not yet triggered are
     recorded as missed. Disabling a disabled policy changes nothing.
     """
+    ReplicatePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ReplicatePolicyRequest, _policy_service_pb2.ReplicatePolicyResponse]
+    """Copies a policy to other regions of the same account, each for itself: the answer has a result for each, in the order of
+    the request. Schedule, disks, retention and state are copied; instances and the log destination are not. A start time
+    that is no longer valid moves to the first point of the schedule that is. The description gains a note that names the
+    source.
+    """
     ExecutePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ExecutePolicyRequest, _policy_service_pb2.ExecutePolicyResponse]
     """Runs an enabled policy now, besides its schedule. Refused while an earlier run-now of the policy is not yet taken up."""
     AssociateInstances: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.AssociateInstancesRequest, _policy_service_pb2.AssociateInstancesResponse]
@@ -116,6 +122,18 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _policy_pb2.Policy:
         """Disables a policy: it triggers no more. What has been triggered goes on. Points that were due and not yet triggered are
         recorded as missed. Disabling a disabled policy changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplicatePolicy(
+        self,
+        request: _policy_service_pb2.ReplicatePolicyRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_service_pb2.ReplicatePolicyResponse:
+        """Copies a policy to other regions of the same account, each for itself: the answer has a result for each, in the order of
+        the request. Schedule, disks, retention and state are copied; instances and the log destination are not. A start time
+        that is no longer valid moves to the first point of the schedule that is. The description gains a note that names the
+        source.
         """
 
     @_abc_1.abstractmethod

@@ -19,6 +19,7 @@ from tests.support.policy_service import LIMIT, PLACE, POLICY, PolicyService, in
 
 ELSEWHERE = "accounts/other/regions/cn-north-1"
 MISSING: Any = {"policy": POLICY, "log_topic": f"{PLACE}/logSets/a/logTopics/b"}
+SOUTH = users.ReplicationTarget(region="cn-south-1")
 UID = "11111111-2222-4333-8444-555555555555"
 BAD_UIDS = ["", "x", UID[:-1], UID + "0", UID.replace("-", ""), "00000000-0000-0000-0000-000000000000"]
 BAD_PLACES = ["", "x", "accounts/acme", f"{PLACE}/", "accounts/Acme/regions/cn-north-1", "accounts/-/regions/-"]
@@ -57,6 +58,7 @@ def good() -> dict[str, Message]:
         "ListAssociations": users.ListAssociationsRequest(parent=POLICY),
         "ListAssociableInstances": users.ListAssociableInstancesRequest(parent=PLACE),
         "ListScheduleEvents": users.ListScheduleEventsRequest(parent=POLICY),
+        "ReplicatePolicy": users.ReplicatePolicyRequest(name=POLICY, targets=[SOUTH]),
         "GetPolicyLimit": users.GetPolicyLimitRequest(name=LIMIT),
         "UpdatePolicyLimit": users.UpdatePolicyLimitRequest(policy_limit=PolicyLimit(name=LIMIT, limit=30)),
         "LeaseTriggers": schedulers.LeaseTriggersRequest(scheduler="s"),
@@ -89,7 +91,7 @@ def _with(method: str, field: str, **fields: Any) -> Case:
 def _bad_names() -> Iterator[Case]:
     for method in ("CreatePolicy", "ListPolicies", "ListAssociableInstances"):
         yield from (_with(method, "parent", parent=value) for value in BAD_PLACES)
-    for method in ("GetPolicy", "DeletePolicy", "EnablePolicy", "DisablePolicy", "ExecutePolicy"):
+    for method in ("GetPolicy", "DeletePolicy", "EnablePolicy", "DisablePolicy", "ExecutePolicy", "ReplicatePolicy"):
         yield from (_with(method, "name", name=value) for value in BAD_POLICIES)
     yield from (_with("ListAssociations", "parent", parent=value) for value in BAD_POLICIES)
     yield from (_with("AssociateInstances", "policy", policy=value) for value in BAD_POLICIES)
@@ -101,7 +103,7 @@ def _bad_names() -> Iterator[Case]:
 def _bad_policies() -> Iterator[Case]:
     yield _with("CreatePolicy", "policy", policy=None)
     yield from (_with("CreatePolicy", "policy_id", policy_id=value) for value in BAD_IDS)
-    for method in ("CreatePolicy", "ExecutePolicy"):
+    for method in ("CreatePolicy", "ExecutePolicy", "ReplicatePolicy"):
         yield from (_with(method, "request_id", request_id=value) for value in MALFORMED_UUIDS)
     for field, value in OUTPUT_ONLY.items():
         yield _with("CreatePolicy", f"policy.{field}", policy=policy(**{field: value}))
@@ -165,6 +167,11 @@ def _bad_lists() -> Iterator[Case]:
 
 
 def _bad_batches() -> Iterator[Case]:
+    north = users.ReplicationTarget(region="cn-north-1")
+    yield _with("ReplicatePolicy", "targets", targets=[])
+    yield _with("ReplicatePolicy", "targets", targets=[{"region": f"region-{number}"} for number in range(21)])
+    yield _with("ReplicatePolicy", "targets[1].region", targets=[SOUTH, SOUTH])
+    yield _with("ReplicatePolicy", "targets[1].region", targets=[SOUTH, north])
     many = [instance_name(f"web-{number}") for number in range(101)]
     twice = [instance_name("a"), instance_name("b"), instance_name("a")]
     for method in ("AssociateInstances", "DisassociateInstances"):

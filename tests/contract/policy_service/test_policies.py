@@ -209,7 +209,7 @@ def test_region_that_is_not_served_is_refused_and_the_served_ones_told(service: 
     error = error_of(service.policies.CreatePolicy, request)
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "REGION_NOT_SERVED")
     assert [each.field for each in error.violations] == ["parent"]
-    assert error.metadata["regions"] == "cn-north-1,cn-south-1"
+    assert error.metadata["regions"] == "cn-east-2,cn-north-1,cn-south-1"
 
 
 def test_execution_is_answered_with_its_id_and_moment(service: PolicyService) -> None:

@@ -154,6 +154,14 @@ def test_instances_to_pick_are_listed_with_their_policies(call: Caller) -> None:
     assert (found.instance, found.policy) == (instance_name("web"), POLICY)
 
 
+def test_policy_is_replicated_where_it_can_be(call: Caller) -> None:
+    call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy()))
+    targets = [users.ReplicationTarget(region=region, policy_id="copy") for region in ("cn-south-1", "not-served")]
+    south, nowhere = call(users.ReplicatePolicyRequest(name=POLICY, targets=targets)).results
+    assert (south.region, south.policy.replicated_from) == ("cn-south-1", POLICY)
+    assert (nowhere.region, nowhere.error.code) == ("not-served", grpc.StatusCode.INVALID_ARGUMENT.value[0])
+
+
 def test_bad_request_is_refused_with_a_code_and_a_message(call: Caller) -> None:
     response, code, details = call.outcome(users.GetPolicyRequest(name="nonsense"))
     assert (response, code) == (None, grpc.StatusCode.INVALID_ARGUMENT)

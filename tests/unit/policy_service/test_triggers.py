@@ -161,7 +161,7 @@ def test_poisoned_trigger_runs_nothing_and_records_its_point_after_those_it_carr
         lease_count=6,
     )
     assert poisoned_entry(trigger(missed=carried), START + DAY) == LedgerEntry(
-        KEY, "policy-1", Kind.MISSED, Points(START, START, 1), MissedReason.POISONED, START + DAY
+        KEY, "policy-1", Event.MISSED, Points(START, START, 1), MissedReason.POISONED, START + DAY
     )
 
 
