@@ -7,7 +7,6 @@ from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_pb2, policy_service_pb2, trigger_service_pb2
 from autoimage.type.v1 import missed_pb2, reason_pb2, retention_pb2
-from policy_service.commands.associate_instances import Linked
 from policy_service.commands.filter_associated import Reference
 from policy_service.commands.lease_triggers import Leased
 from policy_service.commands.list_associable_instances import Associable
@@ -204,7 +203,9 @@ def associable_instance(place: Place, found: Associable) -> policy_service_pb2.A
     )
 
 
-def associate_result(instance: str, outcome: Linked | ServiceError) -> policy_service_pb2.AssociateInstanceResult:
+def associate_result(
+    instance: str, outcome: associations.Linked | ServiceError
+) -> policy_service_pb2.AssociateInstanceResult:
     if isinstance(outcome, ServiceError):
         return policy_service_pb2.AssociateInstanceResult(instance=instance, error=to_status(outcome))
     return policy_service_pb2.AssociateInstanceResult(

@@ -179,7 +179,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         policy = convert.policy_key(request.policy)
         malformed = _malformed(policy.place, request.instances)
         wanted = [convert.instance_id(name) for name in request.instances if name not in malformed]
-        outcomes = associate_instances(self._deps, policy, wanted)
+        outcomes = associate_instances(self._deps, policy, wanted, Idempotency.of(request, scope=request.policy))
         return AssociateInstancesResponse(
             results=[
                 convert.associate_result(name, malformed.get(name) or outcomes[convert.instance_id(name)])

@@ -135,7 +135,8 @@ def execute_policy(request: policy_service_pb2.ExecutePolicyRequest) -> _Found:
 
 
 def associate_instances(request: policy_service_pb2.AssociateInstancesRequest) -> _Found:
-    return v.name("policy", request.policy, POLICY) + _batch(request.instances)
+    found = v.name("policy", request.policy, POLICY) + v.request_id("request_id", request.request_id)
+    return found + _batch(request.instances)
 
 
 def disassociate_instances(request: policy_service_pb2.DisassociateInstancesRequest) -> _Found:

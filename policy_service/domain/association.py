@@ -54,6 +54,14 @@ class Association:
         return instance_name(self.policy.place, self.instance_id)
 
 
+@dataclass(frozen=True)
+class Linked:
+    """The instance's association with the policy, and the policy that it was moved from, if any."""
+
+    association: Association
+    previous: PolicyKey | None
+
+
 def instance_name(place: Place, instance_id: str) -> str:
     return names.INSTANCE.format(account=place.account, region=place.region, instance=instance_id)
 

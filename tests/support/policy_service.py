@@ -233,9 +233,11 @@ class PolicyService:
         request = UpdatePolicyLimitRequest(policy_limit=PolicyLimit(name=LIMIT, limit=limit))
         return self.policies.UpdatePolicyLimit(request)
 
-    def associate(self, *instances: str, policy_id: str = "nightly") -> list[AssociateInstanceResult]:
+    def associate(
+        self, *instances: str, policy_id: str = "nightly", request_id: str = ""
+    ) -> list[AssociateInstanceResult]:
         """By full names."""
-        request = AssociateInstancesRequest(policy=policy_name(policy_id), instances=instances)
+        request = AssociateInstancesRequest(policy=policy_name(policy_id), instances=instances, request_id=request_id)
         return list(self.policies.AssociateInstances(request).results)
 
     def disassociate(self, *instances: str, policy_id: str = "nightly") -> list[DisassociateInstanceResult]:
@@ -292,7 +294,7 @@ def schedule(
 
 @contextmanager
 def running_policy_service(folder: Path) -> Iterator[PolicyService]:
-    """Empty, with its database in the folder and clocks that stand still at START."""
+    """With its database in the folder, a new one or that of before, and clocks that stand still at START."""
     compute, logs = FakeCompute(), FakeLogs()  # type: ignore[abstract]  # what they lack is not called
     time = clocks()
     with peers(compute, logs) as client, closing_database(folder) as own:
@@ -317,8 +319,9 @@ def dependencies(own: Database, time: Clocks, client: Client) -> Dependencies:
 
 @contextmanager
 def closing_database(folder: Path) -> Iterator[Database]:
-    """An empty database in the folder."""
-    own = database(folder, "policy_service")
+    """The database in the folder; an empty one if there is none."""
+    path = folder / "policy_service.db"
+    own = Database(f"sqlite:///{path}") if path.exists() else database(folder, "policy_service")
     try:
         yield own
     finally:

@@ -103,7 +103,7 @@ def _bad_names() -> Iterator[Case]:
 def _bad_policies() -> Iterator[Case]:
     yield _with("CreatePolicy", "policy", policy=None)
     yield from (_with("CreatePolicy", "policy_id", policy_id=value) for value in BAD_IDS)
-    for method in ("CreatePolicy", "ExecutePolicy", "ReplicatePolicy"):
+    for method in ("CreatePolicy", "ExecutePolicy", "ReplicatePolicy", "AssociateInstances"):
         yield from (_with(method, "request_id", request_id=value) for value in MALFORMED_UUIDS)
     for field, value in OUTPUT_ONLY.items():
         yield _with("CreatePolicy", f"policy.{field}", policy=policy(**{field: value}))
@@ -172,11 +172,13 @@ def _bad_batches() -> Iterator[Case]:
     yield _with("ReplicatePolicy", "targets", targets=[{"region": f"region-{number}"} for number in range(21)])
     yield _with("ReplicatePolicy", "targets[1].region", targets=[SOUTH, SOUTH])
     yield _with("ReplicatePolicy", "targets[1].region", targets=[SOUTH, north])
+    thousand = [instance_name(f"web-{number}") for number in range(1000)]
     many = [instance_name(f"web-{number}") for number in range(101)]
     twice = [instance_name("a"), instance_name("b"), instance_name("a")]
     for method in ("AssociateInstances", "DisassociateInstances"):
         yield _with(method, "instances", instances=[])
         yield _with(method, "instances", instances=many)
+        yield _with(method, "instances", instances=thousand)
         yield _with(method, "instances[2]", instances=twice)
 
 
