@@ -1,6 +1,8 @@
 """Puts the policy service together and runs it."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 from autoimage.policy.v1 import policy_service_pb2_grpc, trigger_service_pb2_grpc
 from policy_service.clients import Compute, Logs
@@ -11,12 +13,14 @@ from policy_service.commands.keep_house import (
     sweep_missing_log_topics,
 )
 from policy_service.dependencies import Dependencies
+from policy_service.invitations import Invitations
 from policy_service.servicer import PolicyServicer, TriggerServicer
 from policy_service.settings import Settings
 from policy_service.store.schema import HEAD
 from servicekit import server
 from servicekit.client import Client
 from servicekit.clock import Clocks, WallClock, product_clock
+from servicekit.config import ConfigError
 from servicekit.database import Database
 from servicekit.ids import Ids
 from servicekit.loop import Loop
@@ -31,12 +35,14 @@ _WARNING_DEADLINE = timedelta(seconds=1)
 """So much longer may it take to read policies while compute does not answer."""
 
 
-def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registration]:
-    """The services as a server takes them."""
+def registrations(
+    deps: Dependencies, regions: frozenset[str], admit: Callable[[str], None] | None = None
+) -> list[Registration]:
+    """The services as a server takes them. `admit` says which accounts may change something: all, if it is None."""
     return [
         (
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
-            PolicyServicer(deps, regions),
+            PolicyServicer(deps, regions, admit),
             "autoimage.policy.v1.PolicyService",
         ),
         (
@@ -47,7 +53,22 @@ def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registrat
     ]
 
 
+def _invitations(settings: Settings) -> Invitations | None:
+    """None unless the product is by invitation only. Raises ConfigError."""
+    if not settings.invite_only:
+        return None
+    variable = "POLICY_SERVICE_INVITED_ACCOUNTS_FILE"
+    if not settings.invited_accounts_file:
+        raise ConfigError([f"{variable}: must be given while POLICY_SERVICE_INVITE_ONLY is on"])
+    try:
+        return Invitations(Path(settings.invited_accounts_file), settings.invitation_contact)
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"{variable}: {settings.invited_accounts_file} can't be read: {error}"]) from error
+
+
 def compose(settings: Settings) -> Service:
+    invitations = _invitations(settings)
+    admit = invitations.admit if invitations else None
     database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
     upgrade(database, NAME, HEAD)
     compute, logs = Client(settings.compute_address), Client(settings.log_address)
@@ -62,7 +83,7 @@ def compose(settings: Settings) -> Service:
         warning_deadline=_WARNING_DEADLINE,
     )
     return Service(
-        Server(settings, registrations(deps, settings.regions), database.ping),
+        Server(settings, registrations(deps, settings.regions, admit), database.ping),
         [
             Loop("sweep_instances", lambda: sweep_missing_instances(deps), deps.clocks, idle=_SWEEP_LOOK),
             Loop("sweep_log_topics", lambda: sweep_missing_log_topics(deps), deps.clocks, idle=_SWEEP_LOOK),

@@ -1,6 +1,6 @@
 """autoimage.policy.v1 on the wire: PolicyService for users, TriggerService for schedulers."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import grpc
@@ -86,9 +86,12 @@ _MAX_INSTANCES = 5000
 
 
 class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
-    def __init__(self, deps: Dependencies, regions: frozenset[str]) -> None:
+    """`admit` raises for accounts that may change nothing; None: all may."""
+
+    def __init__(self, deps: Dependencies, regions: frozenset[str], admit: Callable[[str], None] | None = None) -> None:
         self._deps = deps
         self.regions = regions
+        self.admit = admit
 
     def _answer(self, policy: StoredPolicy) -> Policy:
         return convert.policy(policy, warnings_of(self._deps, [policy])[policy.uid])

@@ -2,7 +2,14 @@
 
 from datetime import datetime
 
-from servicekit.errors import FailedPrecondition, FieldViolation, InvalidArgument, NotFound, QuotaExceeded
+from servicekit.errors import (
+    FailedPrecondition,
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    QuotaExceeded,
+)
 
 
 class StartTimeOutOfRange(InvalidArgument):
@@ -14,6 +21,16 @@ class StartTimeOutOfRange(InvalidArgument):
             "policy.schedule.start_time", f"must be from {first} to {last}", "START_TIME_OUT_OF_RANGE"
         )
         super().__init__([violation], metadata={"earliest": first, "latest": last})
+
+
+class NotInvited(PermissionDenied):
+    """While the product is by invitation only, other accounts change nothing (P17)."""
+
+    reason = "NOT_INVITED"
+
+    def __init__(self, account: str, contact: str) -> None:
+        message = f"account {account} is not invited to use automatic image policies; to apply, {contact}"
+        super().__init__(message, metadata={"account": account, "contact": contact})
 
 
 class PolicyNotFound(NotFound):

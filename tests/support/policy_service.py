@@ -1,7 +1,7 @@
 """A real policy service in this process, beside fakes of the services that it asks."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -293,13 +293,13 @@ def schedule(
 
 
 @contextmanager
-def running_policy_service(folder: Path) -> Iterator[PolicyService]:
+def running_policy_service(folder: Path, *, admit: Callable[[str], None] | None = None) -> Iterator[PolicyService]:
     """With its database in the folder, a new one or that of before, and clocks that stand still at START."""
     compute, logs = FakeCompute(), FakeLogs()  # type: ignore[abstract]  # what they lack is not called
     time = clocks()
     with peers(compute, logs) as client, closing_database(folder) as own:
         deps = dependencies(own, time, client)
-        with running_server(*registrations(deps, REGIONS)) as channel:
+        with running_server(*registrations(deps, REGIONS, admit)) as channel:
             yield PolicyService(PolicyServiceStub(channel), TriggerServiceStub(channel), deps, time, compute, logs)
 
 
