@@ -23,6 +23,9 @@ from autoimage.policy.v1.policy_service_pb2 import (
     ListAssociationsResponse,
     ListPoliciesRequest,
     ListPoliciesResponse,
+    PreviewScheduleRequest,
+    PreviewScheduleResponse,
+    UpdatePolicyRequest,
 )
 from autoimage.policy.v1.trigger_service_pb2 import (
     AckTriggersRequest,
@@ -49,6 +52,8 @@ from policy_service.commands.get_policy import get_policy
 from policy_service.commands.lease_triggers import lease_triggers
 from policy_service.commands.list_associations import list_associations
 from policy_service.commands.list_policies import list_policies
+from policy_service.commands.preview_schedule import preview_policy, preview_schedule
+from policy_service.commands.update_policy import update_policy
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place
 from servicekit.errors import InvalidArgument
@@ -59,6 +64,7 @@ from servicekit.timestamps import to_proto
 
 _MAX_INSTANCES = 5000
 """Instances of the triggers leased at once: the default, and the most."""
+_DEFAULT_PREVIEW = 10
 
 
 class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
@@ -92,6 +98,16 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             policies=map(convert.policy, policies),
             next_page_token=next_token((policies[-1].key.policy_id,), query) if more else "",
         )
+
+    @rpc(validation.update_policy)
+    def UpdatePolicy(self, request: UpdatePolicyRequest, context: grpc.ServicerContext) -> Policy:
+        policy = update_policy(
+            self._deps,
+            convert.policy_key(request.policy.name),
+            request.policy.etag,
+            lambda spec: validation.updated_spec(spec, request),
+        )
+        return convert.policy(policy)
 
     @rpc(validation.policy_name)
     def DeletePolicy(self, request: DeletePolicyRequest, context: grpc.ServicerContext) -> Empty:
@@ -152,6 +168,19 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             associations=map(convert.association, associations),
             next_page_token=next_token((associations[-1].instance_id,), query) if more else "",
         )
+
+    @rpc(validation.preview_schedule)
+    def PreviewSchedule(
+        self, request: PreviewScheduleRequest, context: grpc.ServicerContext
+    ) -> PreviewScheduleResponse:
+        schedule = convert.schedule(request.schedule) if request.HasField("schedule") else None
+        count = request.count or _DEFAULT_PREVIEW
+        if request.policy:
+            times = preview_policy(self._deps, convert.policy_key(request.policy), schedule, count)
+        else:
+            assert schedule is not None, "validation asks for one of the two"
+            times = preview_schedule(self._deps, schedule, count)
+        return convert.preview_response(times)
 
 
 def _malformed(place: Place, instances: Iterable[str]) -> dict[str, InvalidArgument]:

@@ -155,6 +155,15 @@ def with_system_disk(devices: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(sorted({SYSTEM_DISK, *devices})) if devices else None
 
 
+def topic_to_check(old: PolicySpec, new: PolicySpec) -> str | None:
+    """The log topic that an edit makes a policy log to, if it did not log there before (P7)."""
+    before, after = old.logging, new.logging
+    if after is None or after == before:
+        return None
+    is_disabled_only = before is not None and after.topic == before.topic and not after.enabled
+    return None if is_disabled_only else after.topic
+
+
 def enable(policy: Policy, now: datetime) -> Policy:
     """Next is the first point after now: what was missed while disabled never fires (P13).
 

@@ -127,14 +127,14 @@ class Grid:
         if first > now:
             return None
         index, last = self.index_after(later(first, MIN_DISTANCE - MICROSECOND)), self._last_until(now)
-        left_out = [each for each in self._left_out if index <= each <= last]
-        while last in left_out:
-            last -= 1
+        if last in self._left_out:
+            last = self.index_before(last)
         if last < index:
             return Points(first, first, 1)
         newest = self.reading(last)
         assert newest is not None
-        return Points(first, newest.moment, 1 + last - index + 1 - sum(each < last for each in left_out))
+        left_out = sum(index <= each <= last for each in self._left_out)
+        return Points(first, newest.moment, 1 + last - index + 1 - left_out)
 
     def index_after(self, moment: datetime) -> int:
         """The number of the first point later than `moment`, or of one that there is not any more."""
@@ -143,6 +143,13 @@ class Grid:
         index = self._last_until(moment) + 1
         while index in self._left_out:
             index += 1
+        return index
+
+    def index_before(self, index: int) -> int:
+        """The number of the point before that of this number, which is not 0."""
+        index -= 1
+        while index in self._left_out:
+            index -= 1
         return index
 
     def reading(self, index: int) -> Reading | None:
