@@ -29,11 +29,14 @@ from autoimage.policy.v1.policy_service_pb2 import (
     ListPoliciesResponse,
     ListScheduleEventsRequest,
     ListScheduleEventsResponse,
+    PreviewScheduleRequest,
+    PreviewScheduleResponse,
     ReplicatePolicyRequest,
     ReplicatePolicyResponse,
     ReplicationResult,
     ReplicationTarget,
     UpdatePolicyLimitRequest,
+    UpdatePolicyRequest,
 )
 from autoimage.policy.v1.trigger_service_pb2 import (
     AckTriggersRequest,
@@ -70,7 +73,9 @@ from policy_service.commands.list_schedule_events import list_schedule_events
 from policy_service.commands.look_up_retentions import look_up_retentions
 from policy_service.commands.policy_limits import get_policy_limit, update_policy_limit
 from policy_service.commands.policy_warnings import warnings_of
+from policy_service.commands.preview_schedule import preview_policy, preview_schedule
 from policy_service.commands.replicate_policy import replicate_policy
+from policy_service.commands.update_policy import update_policy
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place
 from policy_service.domain.policy import Policy as StoredPolicy
@@ -83,6 +88,7 @@ from servicekit.timestamps import to_micros, to_proto
 
 _MAX_INSTANCES = 5000
 """Instances of the triggers leased at once: the default, and the most."""
+_DEFAULT_PREVIEW = 10
 
 
 class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
@@ -123,6 +129,16 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             policies=[convert.policy(policy, warnings[policy.uid]) for policy in policies],
             next_page_token=next_token((policies[-1].key.policy_id,), query) if more else "",
         )
+
+    @rpc(validation.update_policy)
+    def UpdatePolicy(self, request: UpdatePolicyRequest, context: grpc.ServicerContext) -> Policy:
+        policy = update_policy(
+            self._deps,
+            convert.policy_key(request.policy.name),
+            request.policy.etag,
+            lambda spec: validation.updated_spec(spec, request),
+        )
+        return self._answer(policy)
 
     @rpc(validation.policy_name)
     def DeletePolicy(self, request: DeletePolicyRequest, context: grpc.ServicerContext) -> Empty:
@@ -253,6 +269,19 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     def UpdatePolicyLimit(self, request: UpdatePolicyLimitRequest, context: grpc.ServicerContext) -> PolicyLimit:
         place = convert.place_of_limit(request.policy_limit.name)
         return convert.policy_limit(update_policy_limit(self._deps, place, request.policy_limit.limit))
+
+    @rpc(validation.preview_schedule)
+    def PreviewSchedule(
+        self, request: PreviewScheduleRequest, context: grpc.ServicerContext
+    ) -> PreviewScheduleResponse:
+        schedule = convert.schedule(request.schedule) if request.HasField("schedule") else None
+        count = request.count or _DEFAULT_PREVIEW
+        if request.policy:
+            times = preview_policy(self._deps, convert.policy_key(request.policy), schedule, count)
+        else:
+            assert schedule is not None, "validation asks for one of the two"
+            times = preview_schedule(self._deps, schedule, count)
+        return convert.preview_response(times)
 
 
 def _malformed(place: Place, instances: Iterable[str]) -> dict[str, InvalidArgument]:
