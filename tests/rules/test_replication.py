@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy
+from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, Schedule
 from autoimage.policy.v1.policy_service_pb2 import (
     DeletePolicyRequest,
     ListPoliciesRequest,
@@ -63,7 +63,15 @@ def test_copy_has_all_of_the_policy_but_instances_and_log_topic(service: PolicyS
     source = service.create(
         display_name="每日备份",
         description="All of it.",
-        schedule=schedule(count=2, unit=Interval.UNIT_WEEK),
+        schedule=schedule(
+            count=2,
+            unit=Interval.UNIT_WEEK,
+            time_zone="Europe/Berlin",
+            execution_limit=7,
+            catch_up=Schedule.CATCH_UP_NONE,
+            catch_up_window={"seconds": 3600},
+            spread={"seconds": 60},
+        ),
         disks=DiskSelection(devices=["vdb"]),
         retention=Retention(keep_days=30, keep_last=2, may_delete_newest=True),
         logging=Logging(log_topic=TOPIC),
