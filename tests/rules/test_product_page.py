@@ -120,7 +120,7 @@ def test_create_automatic_image_policy(product: Product) -> None:
     assert refusal(product.policy, logging=wrong_topic) == (Code.FAILED_PRECONDITION, "LOG_TOPIC_UNSUITABLE")
 
 
-@pytest.mark.rule("A1", "A2", "A4", "A6")
+@pytest.mark.rule("A1", "A2", "A4", "A6", "A7")
 def test_associate_resources(product: Product) -> None:
     web = product.instance("i-web")
     database = product.instance("i-database")
@@ -131,6 +131,18 @@ def test_associate_resources(product: Product) -> None:
     product.associate(first, web)
     assert product.associate(second, web)[0].previous_policy == first
     assert (product.associated(first), product.associated(second)) == ([], [web])
+
+    # Machines are found by a part of their name, in any case, or by their id; those with local system disks are not.
+    product.instance("i-ledger", name="Ledger_2")
+    assert product.pickable() == [(database, ""), (product.place() + "/instances/i-ledger", ""), (web, second)]
+    assert [product.pickable(display_name=part) for part in ("r_2", "%", "r.2", "LEDGER_")] == [
+        product.pickable(instance_id="i-ledger"),
+        [],
+        [],
+        product.pickable(instance_id="i-ledger"),
+    ]
+    assert (product.pickable(instance_id="i-web"), product.pickable(instance_id="i-we")) == ([(web, second)], [])
+    assert product.pickable(instance_id="i-local") == []
 
     # On the machines: several at a time; one that can't be associated does not spoil the others.
     results = product.associate(first, database, local)

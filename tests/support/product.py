@@ -78,6 +78,14 @@ class Product:
         request = policy_service_pb2.ListAssociationsRequest(parent=policy, page_size=100)
         return [link.instance for link in self.clients.policies.ListAssociations(request).associations]
 
+    def pickable(self, **filter: str) -> list[tuple[str, str]]:
+        """The machines that can be associated, by name, each with the policy that it has now."""
+        request = policy_service_pb2.ListAssociableInstancesRequest(
+            parent=self.place(), filter=policy_service_pb2.AssociableInstanceFilter(**filter)
+        )
+        response = self.clients.policies.ListAssociableInstances(request)
+        return [(found.instance, found.policy) for found in response.associable_instances]
+
     def topic(self, *, region: str = NORTH, log_set: str = "ops", topic: str = "images", **fields: Any) -> str:
         """Makes a log set, and in it a topic of the kind that takes execution logs, but for what `fields` say."""
         place = self.place(region)
