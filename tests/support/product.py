@@ -66,6 +66,12 @@ class Product:
         found: policy_pb2.Policy = self.clients.policies.GetPolicy(policy_service_pb2.GetPolicyRequest(name=policy))
         return found
 
+    def update(self, policy: str, **fields: Any) -> policy_pb2.Policy:
+        """Changes what the fields say."""
+        request = policy_service_pb2.UpdatePolicyRequest(policy=policy_pb2.Policy(name=policy, **fields))
+        updated: policy_pb2.Policy = self.clients.policies.UpdatePolicy(request)
+        return updated
+
     def associate(self, policy: str, *instances: str) -> list[Any]:
         request = policy_service_pb2.AssociateInstancesRequest(policy=policy, instances=instances)
         return list(self.clients.policies.AssociateInstances(request).results)

@@ -140,6 +140,14 @@ def test_enabling_again_never_leads_to_a_point_that_was_settled() -> None:
         assert enable(disabled, START - timedelta(hours=1)).next_execution == settled + DAY
 
 
+def test_point_that_another_version_of_the_time_zones_moved_stays_12_hours_from_the_next() -> None:
+    early = START - timedelta(hours=1)
+    after, made = take_up(replace(policy(), next_execution=early), "trigger-1", (), early)
+    assert (made.scheduled, after.next_execution) == (early, START + DAY)
+    disabled = replace(after, next_execution=None)
+    assert enable(disabled, early + timedelta(minutes=1)).next_execution == START + DAY
+
+
 def test_run_now_is_a_trigger_of_its_own() -> None:
     assert run_now(policy(), "trigger-1", "run-id", LINKED, START) == trigger(
         kind=Kind.RUN_NOW, dedup_key="run-run-id", run_id="run-id"
