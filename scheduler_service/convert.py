@@ -43,6 +43,7 @@ def image_task(execution: Execution, task: Task) -> pb.ImageTask:
         build_start_time=to_proto_or_none(task.build_start_time),
         end_time=to_proto_or_none(task.end_time),
         late_image_time=to_proto_or_none(task.late_image_time),
+        image_delete_time=to_proto_or_none(task.image_delete_time),
     )
 
 
