@@ -72,7 +72,7 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
 
     @rpc(validation.delete_image)
     def DeleteImage(self, request: pb.DeleteImageRequest, context: grpc.ServicerContext) -> Empty:
-        delete_image(self._deps, convert.key(IMAGE, request.name), request.etag)
+        delete_image(self._deps, convert.key(IMAGE, request.name), request.etag, convert.not_after(request))
         return Empty()
 
     @rpc(validation.resolve_image_requests)

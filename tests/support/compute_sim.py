@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any, TypeVar
@@ -47,6 +47,7 @@ from servicekit.database import Database
 from servicekit.errors import Code, ServiceError
 from servicekit.ids import Ids
 from servicekit.status import from_rpc_error
+from servicekit.timestamps import to_proto_or_none
 from tests.support import ManualClocks, clocks, database, running_server
 
 PLACE = "accounts/acme/regions/cn-north-1"
@@ -120,8 +121,8 @@ class Compute:
     def delete_instance(self, name: str = INSTANCE) -> None:
         self.instances.DeleteInstance(DeleteInstanceRequest(name=name))
 
-    def delete_image(self, name: str, etag: str = "") -> None:
-        self.images.DeleteImage(DeleteImageRequest(name=name, etag=etag))
+    def delete_image(self, name: str, etag: str = "", not_after: datetime | None = None) -> None:
+        self.images.DeleteImage(DeleteImageRequest(name=name, etag=etag, not_after=to_proto_or_none(not_after)))
 
     def list_instances(self, parent: str = PLACE) -> list[Instance]:
         return list(self.instances.ListInstances(ListInstancesRequest(parent=parent, page_size=100)).instances)

@@ -253,6 +253,7 @@ IMAGES: list[Case] = [
         for wrong in ("nonsense", f"{FOREIGN}/instances/web", f"{ELSEWHERE}/instances/web")
     ),
     (DeleteImageRequest(name=IMAGE, etag="x" * 65), {"etag"}),
+    (DeleteImageRequest(name=IMAGE, etag="x" * 65, not_after=BAD_TIME), {"etag", "not_after"}),
     *((with_image(expire_time=wrong), {"image.expire_time"}) for wrong in (BAD_TIME, BEFORE_1970)),
     (UpdateImageRequest(), {"image"}),
     *((updated(name=wrong), {"image.name"}) for wrong in ("", "nonsense", INSTANCE, f"{EVERYWHERE}/images/img-1")),
