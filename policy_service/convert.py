@@ -13,6 +13,7 @@ from policy_service.commands.lease_triggers import Leased
 from policy_service.domain import association as associations
 from policy_service.domain import policy as policies
 from policy_service.domain import triggers
+from policy_service.domain.limits import PolicyLimit
 from policy_service.domain.policy import Place, PolicyFilter, PolicyKey
 from policy_service.domain.schedule import Interval, Schedule, Unit
 from servicekit import names
@@ -41,6 +42,10 @@ def place(name: str) -> Place:
 def policy_key(name: str) -> PolicyKey:
     ids = names.POLICY.parse(name)
     return PolicyKey(ids["account"], ids["region"], ids["policy"])
+
+
+def place_of_limit(name: str) -> Place:
+    return Place(**names.POLICY_LIMIT.parse(name))
 
 
 def place_and_policy(name: str) -> tuple[Place, str | None]:
@@ -124,6 +129,10 @@ def _logging(logging: policies.Logging | None) -> policy_pb2.Logging | None:
         return None
     state = policy_pb2.Logging.STATE_ENABLED if logging.enabled else policy_pb2.Logging.STATE_DISABLED
     return policy_pb2.Logging(log_topic=logging.topic, state=state)
+
+
+def policy_limit(limit: PolicyLimit) -> policy_pb2.PolicyLimit:
+    return policy_pb2.PolicyLimit(name=limit.name, limit=limit.limit, used=limit.used)
 
 
 def association(association: associations.Association) -> policy_pb2.Association:

@@ -6,7 +6,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 
 from autoimage.policy.v1 import policy_service_pb2_grpc, trigger_service_pb2_grpc
-from autoimage.policy.v1.policy_pb2 import Policy
+from autoimage.policy.v1.policy_pb2 import Policy, PolicyLimit
 from autoimage.policy.v1.policy_service_pb2 import (
     AssociateInstancesRequest,
     AssociateInstancesResponse,
@@ -18,11 +18,13 @@ from autoimage.policy.v1.policy_service_pb2 import (
     EnablePolicyRequest,
     ExecutePolicyRequest,
     ExecutePolicyResponse,
+    GetPolicyLimitRequest,
     GetPolicyRequest,
     ListAssociationsRequest,
     ListAssociationsResponse,
     ListPoliciesRequest,
     ListPoliciesResponse,
+    UpdatePolicyLimitRequest,
 )
 from autoimage.policy.v1.trigger_service_pb2 import (
     AckTriggersRequest,
@@ -49,6 +51,7 @@ from policy_service.commands.get_policy import get_policy
 from policy_service.commands.lease_triggers import lease_triggers
 from policy_service.commands.list_associations import list_associations
 from policy_service.commands.list_policies import list_policies
+from policy_service.commands.policy_limits import get_policy_limit, update_policy_limit
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place
 from servicekit.errors import InvalidArgument
@@ -152,6 +155,15 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             associations=map(convert.association, associations),
             next_page_token=next_token((associations[-1].instance_id,), query) if more else "",
         )
+
+    @rpc(validation.get_policy_limit)
+    def GetPolicyLimit(self, request: GetPolicyLimitRequest, context: grpc.ServicerContext) -> PolicyLimit:
+        return convert.policy_limit(get_policy_limit(self._deps, convert.place_of_limit(request.name)))
+
+    @rpc(validation.update_policy_limit)
+    def UpdatePolicyLimit(self, request: UpdatePolicyLimitRequest, context: grpc.ServicerContext) -> PolicyLimit:
+        place = convert.place_of_limit(request.policy_limit.name)
+        return convert.policy_limit(update_policy_limit(self._deps, place, request.policy_limit.limit))
 
 
 def _malformed(place: Place, instances: Iterable[str]) -> dict[str, InvalidArgument]:

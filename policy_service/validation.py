@@ -10,9 +10,10 @@ from policy_service import convert
 from policy_service.domain.errors import InstanceElsewhere
 from policy_service.domain.policy import Place
 from policy_service.domain.schedule import COUNTS
+from servicekit import masks
 from servicekit import validation as v
 from servicekit.errors import FieldViolation, InvalidArgument
-from servicekit.names import ACCOUNT_REGION, INSTANCE, LOG_TOPIC, POLICY
+from servicekit.names import ACCOUNT_REGION, INSTANCE, LOG_TOPIC, POLICY, POLICY_LIMIT
 
 MAX_BATCH = 100
 """Instances that a user associates or disassociates at once."""
@@ -20,6 +21,7 @@ MAX_REFERENCES = 5000
 """Triggers or associations that a scheduler refers to at once."""
 _MAX_DISPLAY_NAME = 32
 _MAX_FILTER_IDS = 100
+_MAX_POLICY_LIMIT = 1_000_000
 _DISPLAY_NAME = regex.compile(r"[\p{Han}A-Za-z0-9_-]+")
 _DEVICE = regex.compile(r"vd[a-z]")
 _Found = list[FieldViolation]
@@ -118,6 +120,19 @@ def instance_of(place: Place, field: str, name: str) -> InvalidArgument | None:
 
 def list_associations(request: policy_service_pb2.ListAssociationsRequest) -> _Found:
     return v.name("parent", request.parent, POLICY) + v.page(request)
+
+
+def get_policy_limit(request: policy_service_pb2.GetPolicyLimitRequest) -> _Found:
+    return v.name("name", request.name, POLICY_LIMIT)
+
+
+def update_policy_limit(request: policy_service_pb2.UpdatePolicyLimitRequest) -> _Found:
+    wanted = request.policy_limit
+    found = v.within("policy_limit.limit", wanted.limit, 0, _MAX_POLICY_LIMIT)
+    found += v.name("policy_limit.name", wanted.name, POLICY_LIMIT)
+    if request.HasField("policy_limit") and not wanted.name:
+        found += v.fail("policy_limit.name", "is required")
+    return found + masks.violations(request.update_mask, {"limit"})
 
 
 def lease_triggers(request: trigger_service_pb2.LeaseTriggersRequest) -> _Found:

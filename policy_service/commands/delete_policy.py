@@ -4,7 +4,7 @@ from policy_service.commands.settling import locked_policy, settle_due_points
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import PolicyKey
 from policy_service.domain.triggers import MissedReason
-from policy_service.store import associations, policies
+from policy_service.store import associations, limits, policies
 
 
 def delete_policy(deps: Dependencies, key: PolicyKey, etag: str) -> None:
@@ -17,3 +17,4 @@ def delete_policy(deps: Dependencies, key: PolicyKey, etag: str) -> None:
         settle_due_points(deps, connection, policy, MissedReason.POLICY_DELETED)
         associations.unlink_all(connection, policy.uid)
         policies.delete(connection, policy.uid)
+        limits.give_back(connection, key.place)

@@ -11,10 +11,10 @@ from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
-from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy
+from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, PolicyLimit
 from servicekit.errors import Code
 from tests.support import error_of
-from tests.support.policy_service import PLACE, POLICY, PolicyService, instance_name, policy, schedule
+from tests.support.policy_service import LIMIT, PLACE, POLICY, PolicyService, instance_name, policy, schedule
 
 ELSEWHERE = "accounts/other/regions/cn-north-1"
 UID = "11111111-2222-4333-8444-555555555555"
@@ -51,6 +51,8 @@ def good() -> dict[str, Message]:
         "AssociateInstances": users.AssociateInstancesRequest(policy=POLICY, instances=[instance_name("web")]),
         "DisassociateInstances": users.DisassociateInstancesRequest(policy=POLICY, instances=[instance_name("web")]),
         "ListAssociations": users.ListAssociationsRequest(parent=POLICY),
+        "GetPolicyLimit": users.GetPolicyLimitRequest(name=LIMIT),
+        "UpdatePolicyLimit": users.UpdatePolicyLimitRequest(policy_limit=PolicyLimit(name=LIMIT, limit=30)),
         "LeaseTriggers": schedulers.LeaseTriggersRequest(scheduler="s"),
         "AckTriggers": schedulers.AckTriggersRequest(trigger_uids=[UID]),
         "FilterAssociated": schedulers.FilterAssociatedRequest(associations=[reference]),
@@ -64,6 +66,7 @@ def bad() -> Iterator[Case]:
     yield from _bad_policies()
     yield from _bad_lists()
     yield from _bad_batches()
+    yield from _bad_limits()
     yield from _bad_scheduler_requests()
 
 
@@ -146,6 +149,22 @@ def _bad_batches() -> Iterator[Case]:
         yield _with(method, "instances", instances=[])
         yield _with(method, "instances", instances=many)
         yield _with(method, "instances[2]", instances=twice)
+
+
+def _bad_limits() -> Iterator[Case]:
+    names = ["", "x", PLACE, f"{LIMIT}/", f"{LIMIT}s", POLICY, "accounts/acme/regions/-/policyLimit"]
+    yield from (_with("GetPolicyLimit", "name", name=name) for name in names)
+    yield _with("UpdatePolicyLimit", "policy_limit", policy_limit=None)
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        *(("name", {"name": name, "limit": 1}) for name in names),
+        ("limit", {"name": LIMIT, "limit": -1}),
+        ("limit", {"name": LIMIT, "limit": 1_000_001}),
+        ("used", {"name": LIMIT, "limit": 1, "used": 1}),
+    ]
+    for field, fields in wrong:
+        yield _with("UpdatePolicyLimit", f"policy_limit.{field}", policy_limit=PolicyLimit(**fields))
+    for path in ("used", "name", "limits", ""):
+        yield _with("UpdatePolicyLimit", "update_mask", update_mask={"paths": [path]})
 
 
 def _bad_scheduler_requests() -> Iterator[Case]:

@@ -13,11 +13,13 @@ from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
+from autoimage.policy.v1.policy_pb2 import PolicyLimit
 from policy_service.servicer import PolicyServicer, TriggerServicer
 from servicekit.timestamps import to_proto
 from tests.support import START, clocks
 from tests.support.policy_service import (
     FIRST,
+    LIMIT,
     PLACE,
     POLICY,
     REGIONS,
@@ -101,6 +103,16 @@ def test_run_goes_from_trigger_to_acknowledgement(call: Caller) -> None:
     assert list(held.association_uids) == [trigger.associations[0].uid]
     call(schedulers.ReportMissingInstancesRequest(associations=references))
     assert list(call(schedulers.FilterAssociatedRequest(associations=references)).association_uids) == []
+
+
+def test_limit_counts_policies_and_can_be_changed(call: Caller) -> None:
+    call(users.CreatePolicyRequest(parent=PLACE, policy=policy()))
+    before = call(users.GetPolicyLimitRequest(name=LIMIT))
+    assert (before.name, before.limit, before.used) == (LIMIT, 20, 1)
+    request = users.UpdatePolicyLimitRequest(policy_limit=PolicyLimit(name=LIMIT, limit=0))
+    changed = call(request)
+    assert (changed.limit, changed.used) == (0, 1)
+    assert call(users.GetPolicyLimitRequest(name=LIMIT)) == changed
 
 
 def test_bad_request_is_refused_with_a_code_and_a_message(call: Caller) -> None:
