@@ -33,6 +33,8 @@ from autoimage.policy.v1.trigger_service_pb2 import (
     FilterAssociatedResponse,
     LeaseTriggersRequest,
     LeaseTriggersResponse,
+    LookUpRetentionsRequest,
+    LookUpRetentionsResponse,
     ReportMissingInstancesRequest,
     ReportMissingInstancesResponse,
 )
@@ -51,6 +53,7 @@ from policy_service.commands.get_policy import get_policy
 from policy_service.commands.lease_triggers import lease_triggers
 from policy_service.commands.list_associations import list_associations
 from policy_service.commands.list_policies import list_policies
+from policy_service.commands.look_up_retentions import look_up_retentions
 from policy_service.commands.policy_limits import get_policy_limit, update_policy_limit
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place
@@ -203,3 +206,10 @@ class TriggerServicer(trigger_service_pb2_grpc.TriggerServiceServicer):
         reported = convert.references(request.associations)
         dissolve_associations(self._deps, {one.association_uid: one.policy_uid for one in reported})
         return ReportMissingInstancesResponse()
+
+    @rpc(validation.look_up_retentions, audit=False)
+    def LookUpRetentions(
+        self, request: LookUpRetentionsRequest, context: grpc.ServicerContext
+    ) -> LookUpRetentionsResponse:
+        found = look_up_retentions(self._deps, request.policy_uids)
+        return LookUpRetentionsResponse(policy_retentions=map(convert.policy_retention, found))

@@ -18,8 +18,8 @@ def create_policy(
 ) -> Policy:
     """The new policy; or, if the same was asked before, the policy that was made then. An empty id is drawn.
 
-    Raises StartTimeOutOfRange, LogTopicNotFound, LogTopicUnsuitable, AlreadyExists, PolicyLimitReached, RequestIdReused,
-    Unavailable; PolicyNotFound if the policy made before is deleted.
+    Raises StartTimeOutOfRange, LogTopicNotFound, LogTopicUnsuitable, AlreadyExists, PolicyLimitReached,
+    RequestIdReused, Unavailable; PolicyNotFound if the policy made before is deleted.
     """
     with deps.database.read() as connection:
         before = _made_before(deps, connection, place, asked)

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
 from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, PolicyLimit
+from autoimage.type.v1.retention_pb2 import Retention
 from servicekit.errors import Code
 from tests.support import error_of
 from tests.support.policy_service import LIMIT, PLACE, POLICY, PolicyService, instance_name, policy, schedule
@@ -56,6 +57,7 @@ def good() -> dict[str, Message]:
         "LeaseTriggers": schedulers.LeaseTriggersRequest(scheduler="s"),
         "AckTriggers": schedulers.AckTriggersRequest(trigger_uids=[UID]),
         "FilterAssociated": schedulers.FilterAssociatedRequest(associations=[reference]),
+        "LookUpRetentions": schedulers.LookUpRetentionsRequest(policy_uids=[UID]),
         "ReportMissingInstances": schedulers.ReportMissingInstancesRequest(associations=[reference]),
     }
 
@@ -116,6 +118,10 @@ def _bad_policies() -> Iterator[Case]:
         ("logging.log_topic", {"logging": Logging(state=Logging.STATE_ENABLED)}),
         ("logging.log_topic", {"logging": Logging(log_topic=f"{PLACE}/logSets/a")}),
         ("logging.log_topic", {"logging": Logging(log_topic=f"{ELSEWHERE}/logSets/a/logTopics/b")}),
+        ("retention.keep_days", {"retention": Retention(keep_days=-1)}),
+        ("retention.keep_days", {"retention": Retention(keep_days=36_501)}),
+        ("retention.keep_last", {"retention": Retention(keep_last=-1)}),
+        ("retention.keep_last", {"retention": Retention(keep_last=1001)}),
         ("logging.state", {"logging": {"log_topic": f"{PLACE}/logSets/a/logTopics/b", "state": 3}}),
     ]
     for field, fields in wrong:
@@ -173,6 +179,9 @@ def _bad_scheduler_requests() -> Iterator[Case]:
     yield from (_with("AckTriggers", "trigger_uids[0]", trigger_uids=[value]) for value in BAD_UIDS)
     yield _with("AckTriggers", "trigger_uids", trigger_uids=[])
     yield _with("AckTriggers", "trigger_uids", trigger_uids=[UID] * 5001)
+    yield from (_with("LookUpRetentions", "policy_uids[0]", policy_uids=[value]) for value in BAD_UIDS)
+    yield _with("LookUpRetentions", "policy_uids", policy_uids=[])
+    yield _with("LookUpRetentions", "policy_uids", policy_uids=[UID] * 501)
     for method in ("FilterAssociated", "ReportMissingInstances"):
         yield _with(method, "associations", associations=[])
         yield _with(method, "associations", associations=[{"policy_uid": UID, "association_uid": UID}] * 5001)
@@ -224,6 +233,7 @@ def test_all_that_is_wrong_is_told_at_once(service: PolicyService) -> None:
             schedule=schedule(count=11, unit=Interval.UNIT_HOUR),
             disks=DiskSelection(devices=["x", "y"]),
             logging=Logging(log_topic="x"),
+            retention=Retention(keep_days=-1, keep_last=1001),
         ),
     )
     error = error_of(service.policies.CreatePolicy, request)
@@ -238,5 +248,7 @@ def test_all_that_is_wrong_is_told_at_once(service: PolicyService) -> None:
         "policy.disks.devices[0]",
         "policy.disks.devices[1]",
         "policy.logging.log_topic",
+        "policy.retention.keep_days",
+        "policy.retention.keep_last",
     }
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "INVALID_ARGUMENT")
