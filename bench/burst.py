@@ -95,6 +95,8 @@ class Burst:
         for kind in ("images", "snapshots", "instances", "disks"):
             quota = compute_pb2.Quota(name=f"{place}/quotas/{kind}", limit=1_000_000)
             self._clients.quotas.UpdateQuota(quota_service_pb2.UpdateQuotaRequest(quota=quota))
+        limit = policy_pb2.PolicyLimit(name=f"{place}/policyLimit", limit=1_000_000)
+        self._clients.policies.UpdatePolicyLimit(policy_service_pb2.UpdatePolicyLimitRequest(policy_limit=limit))
 
     def _topic(self, place: str) -> None:
         log_set = log_pb2.LogSet(display_name="operations")

@@ -6,14 +6,16 @@ from datetime import datetime
 from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_pb2, policy_service_pb2, trigger_service_pb2
-from autoimage.type.v1 import missed_pb2, reason_pb2
+from autoimage.type.v1 import missed_pb2, reason_pb2, retention_pb2
 from policy_service.commands.associate_instances import Linked
 from policy_service.commands.filter_associated import Reference
 from policy_service.commands.lease_triggers import Leased
 from policy_service.domain import association as associations
 from policy_service.domain import policy as policies
 from policy_service.domain import triggers
+from policy_service.domain.limits import PolicyLimit
 from policy_service.domain.policy import Place, PolicyFilter, PolicyKey
+from policy_service.domain.retention import PolicyRetention, Retention
 from policy_service.domain.schedule import Interval, Schedule, Unit
 from servicekit import names
 from servicekit.errors import ServiceError
@@ -41,6 +43,10 @@ def place(name: str) -> Place:
 def policy_key(name: str) -> PolicyKey:
     ids = names.POLICY.parse(name)
     return PolicyKey(ids["account"], ids["region"], ids["policy"])
+
+
+def place_of_limit(name: str) -> Place:
+    return Place(**names.POLICY_LIMIT.parse(name))
 
 
 def place_and_policy(name: str) -> tuple[Place, str | None]:
@@ -71,7 +77,15 @@ def policy_spec(policy: policy_pb2.Policy) -> policies.PolicySpec:
         logging=policies.Logging(logging.log_topic, logging.state != policy_pb2.Logging.STATE_DISABLED)
         if policy.HasField("logging")
         else None,
+        retention=_retention(policy.retention),
     )
+
+
+def _retention(retention: retention_pb2.Retention) -> Retention | None:
+    """Without a limit images are kept for ever (P9)."""
+    if not (retention.keep_days or retention.keep_last):
+        return None
+    return Retention(retention.keep_days, retention.keep_last, retention.may_delete_newest)
 
 
 def enabled(policy: policy_pb2.Policy) -> bool:
@@ -105,6 +119,7 @@ def policy(policy: policies.Policy) -> policy_pb2.Policy:
         ),
         disks=disk_selection(spec.devices),
         logging=_logging(spec.logging),
+        retention=_retention_message(spec.retention),
         last_execution_time=to_proto_or_none(policy.last_execution),
         next_execution_time=to_proto_or_none(policy.next_execution),
         execution_count=policy.execution_count,
@@ -124,6 +139,24 @@ def _logging(logging: policies.Logging | None) -> policy_pb2.Logging | None:
         return None
     state = policy_pb2.Logging.STATE_ENABLED if logging.enabled else policy_pb2.Logging.STATE_DISABLED
     return policy_pb2.Logging(log_topic=logging.topic, state=state)
+
+
+def _retention_message(retention: Retention | None) -> retention_pb2.Retention | None:
+    if retention is None:
+        return None
+    return retention_pb2.Retention(
+        keep_days=retention.keep_days, keep_last=retention.keep_last, may_delete_newest=retention.may_delete_newest
+    )
+
+
+def policy_retention(kept: PolicyRetention) -> trigger_service_pb2.PolicyRetention:
+    return trigger_service_pb2.PolicyRetention(
+        policy_uid=kept.policy_uid, retention=_retention_message(kept.retention), deleted=kept.deleted
+    )
+
+
+def policy_limit(limit: PolicyLimit) -> policy_pb2.PolicyLimit:
+    return policy_pb2.PolicyLimit(name=limit.name, limit=limit.limit, used=limit.used)
 
 
 def association(association: associations.Association) -> policy_pb2.Association:
@@ -191,6 +224,7 @@ def trigger(trigger: triggers.Trigger, lease_expire_time: datetime) -> trigger_s
         missed=_missed(trigger.missed),
         lease_expire_time=to_proto(lease_expire_time),
         lease_count=trigger.lease_count,
+        retention=_retention_message(trigger.retention),
     )
 
 

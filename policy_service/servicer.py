@@ -6,7 +6,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 
 from autoimage.policy.v1 import policy_service_pb2_grpc, trigger_service_pb2_grpc
-from autoimage.policy.v1.policy_pb2 import Policy
+from autoimage.policy.v1.policy_pb2 import Policy, PolicyLimit
 from autoimage.policy.v1.policy_service_pb2 import (
     AssociateInstancesRequest,
     AssociateInstancesResponse,
@@ -18,11 +18,13 @@ from autoimage.policy.v1.policy_service_pb2 import (
     EnablePolicyRequest,
     ExecutePolicyRequest,
     ExecutePolicyResponse,
+    GetPolicyLimitRequest,
     GetPolicyRequest,
     ListAssociationsRequest,
     ListAssociationsResponse,
     ListPoliciesRequest,
     ListPoliciesResponse,
+    UpdatePolicyLimitRequest,
 )
 from autoimage.policy.v1.trigger_service_pb2 import (
     AckTriggersRequest,
@@ -31,6 +33,8 @@ from autoimage.policy.v1.trigger_service_pb2 import (
     FilterAssociatedResponse,
     LeaseTriggersRequest,
     LeaseTriggersResponse,
+    LookUpRetentionsRequest,
+    LookUpRetentionsResponse,
     ReportMissingInstancesRequest,
     ReportMissingInstancesResponse,
 )
@@ -49,6 +53,8 @@ from policy_service.commands.get_policy import get_policy
 from policy_service.commands.lease_triggers import lease_triggers
 from policy_service.commands.list_associations import list_associations
 from policy_service.commands.list_policies import list_policies
+from policy_service.commands.look_up_retentions import look_up_retentions
+from policy_service.commands.policy_limits import get_policy_limit, update_policy_limit
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place
 from servicekit.errors import InvalidArgument
@@ -153,6 +159,15 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             next_page_token=next_token((associations[-1].instance_id,), query) if more else "",
         )
 
+    @rpc(validation.get_policy_limit)
+    def GetPolicyLimit(self, request: GetPolicyLimitRequest, context: grpc.ServicerContext) -> PolicyLimit:
+        return convert.policy_limit(get_policy_limit(self._deps, convert.place_of_limit(request.name)))
+
+    @rpc(validation.update_policy_limit)
+    def UpdatePolicyLimit(self, request: UpdatePolicyLimitRequest, context: grpc.ServicerContext) -> PolicyLimit:
+        place = convert.place_of_limit(request.policy_limit.name)
+        return convert.policy_limit(update_policy_limit(self._deps, place, request.policy_limit.limit))
+
 
 def _malformed(place: Place, instances: Iterable[str]) -> dict[str, InvalidArgument]:
     """What is wrong with the names of a batch that are none of an instance of the place (A1, A6)."""
@@ -191,3 +206,10 @@ class TriggerServicer(trigger_service_pb2_grpc.TriggerServiceServicer):
         reported = convert.references(request.associations)
         dissolve_associations(self._deps, {one.association_uid: one.policy_uid for one in reported})
         return ReportMissingInstancesResponse()
+
+    @rpc(validation.look_up_retentions, audit=False)
+    def LookUpRetentions(
+        self, request: LookUpRetentionsRequest, context: grpc.ServicerContext
+    ) -> LookUpRetentionsResponse:
+        found = look_up_retentions(self._deps, request.policy_uids)
+        return LookUpRetentionsResponse(policy_retentions=map(convert.policy_retention, found))

@@ -1,25 +1,32 @@
 """The shape of each request. What the contract's field behavior says is checked before, by `@rpc`."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import regex
 
 from autoimage.policy.v1 import policy_pb2, policy_service_pb2, trigger_service_pb2
+from autoimage.type.v1 import retention_pb2
 from policy_service import convert
 from policy_service.domain.errors import InstanceElsewhere
 from policy_service.domain.policy import Place
 from policy_service.domain.schedule import COUNTS
+from servicekit import masks
 from servicekit import validation as v
 from servicekit.errors import FieldViolation, InvalidArgument
-from servicekit.names import ACCOUNT_REGION, INSTANCE, LOG_TOPIC, POLICY
+from servicekit.names import ACCOUNT_REGION, INSTANCE, LOG_TOPIC, POLICY, POLICY_LIMIT
 
 MAX_BATCH = 100
 """Instances that a user associates or disassociates at once."""
+MAX_LOOK_UPS = 500
+"""Policies that a scheduler asks or tells about at once."""
 MAX_REFERENCES = 5000
 """Triggers or associations that a scheduler refers to at once."""
 _MAX_DISPLAY_NAME = 32
 _MAX_FILTER_IDS = 100
+_MAX_KEEP_DAYS = 36_500
+_MAX_KEEP_LAST = 1000
+_MAX_POLICY_LIMIT = 1_000_000
 _DISPLAY_NAME = regex.compile(r"[\p{Han}A-Za-z0-9_-]+")
 _DEVICE = regex.compile(r"vd[a-z]")
 _Found = list[FieldViolation]
@@ -40,6 +47,7 @@ def create_policy(request: policy_service_pb2.CreatePolicyRequest) -> _Found:
         + _interval("policy.schedule.interval", policy.schedule.interval)
         + _disks("policy.disks", policy.disks)
         + v.name("policy.logging.log_topic", policy.logging.log_topic, LOG_TOPIC, parent=request.parent)
+        + _retention("policy.retention", policy.retention)
     )
 
 
@@ -65,6 +73,16 @@ def _disks(field: str, disks: policy_pb2.DiskSelection) -> _Found:
     for index, device in enumerate(disks.devices):
         if not _DEVICE.fullmatch(device):
             found += v.fail(f"{field}.devices[{index}]", "must be a device name from vda to vdz")
+    return found
+
+
+def _retention(field: str, retention: retention_pb2.Retention) -> _Found:
+    """P9."""
+    found: _Found = []
+    if retention.keep_days:
+        found += v.within(f"{field}.keep_days", retention.keep_days, 1, _MAX_KEEP_DAYS)
+    if retention.keep_last:
+        found += v.within(f"{field}.keep_last", retention.keep_last, 1, _MAX_KEEP_LAST)
     return found
 
 
@@ -120,6 +138,19 @@ def list_associations(request: policy_service_pb2.ListAssociationsRequest) -> _F
     return v.name("parent", request.parent, POLICY) + v.page(request)
 
 
+def get_policy_limit(request: policy_service_pb2.GetPolicyLimitRequest) -> _Found:
+    return v.name("name", request.name, POLICY_LIMIT)
+
+
+def update_policy_limit(request: policy_service_pb2.UpdatePolicyLimitRequest) -> _Found:
+    wanted = request.policy_limit
+    found = v.within("policy_limit.limit", wanted.limit, 0, _MAX_POLICY_LIMIT)
+    found += v.name("policy_limit.name", wanted.name, POLICY_LIMIT)
+    if request.HasField("policy_limit") and not wanted.name:
+        found += v.fail("policy_limit.name", "is required")
+    return found + masks.violations(request.update_mask, {"limit"})
+
+
 def lease_triggers(request: trigger_service_pb2.LeaseTriggersRequest) -> _Found:
     found = v.length("scheduler", request.scheduler, 1, 128)
     if request.max_instances < 0:
@@ -128,10 +159,11 @@ def lease_triggers(request: trigger_service_pb2.LeaseTriggersRequest) -> _Found:
 
 
 def ack_triggers(request: trigger_service_pb2.AckTriggersRequest) -> _Found:
-    found = v.count("trigger_uids", request.trigger_uids, MAX_REFERENCES)
-    for index, uid in enumerate(request.trigger_uids):
-        found += _uid(f"trigger_uids[{index}]", uid)
-    return found
+    return _uids("trigger_uids", request.trigger_uids, MAX_REFERENCES)
+
+
+def look_up_retentions(request: trigger_service_pb2.LookUpRetentionsRequest) -> _Found:
+    return _uids("policy_uids", request.policy_uids, MAX_LOOK_UPS)
 
 
 def references(request: Any) -> _Found:
@@ -140,6 +172,13 @@ def references(request: Any) -> _Found:
     for index, reference in enumerate(request.associations):
         found += _uid(f"associations[{index}].policy_uid", reference.policy_uid)
         found += _uid(f"associations[{index}].association_uid", reference.association_uid)
+    return found
+
+
+def _uids(field: str, uids: Collection[str], maximum: int) -> _Found:
+    found = v.count(field, uids, maximum)
+    for index, uid in enumerate(uids):
+        found += _uid(f"{field}[{index}]", uid)
     return found
 
 

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from policy_service.dependencies import Dependencies
 from policy_service.domain.errors import PolicyNotFound
 from policy_service.domain.policy import Place, Policy, PolicyKey, PolicySpec, check_start_time, new_policy
-from policy_service.store import policies
+from policy_service.store import limits, policies
 from policy_service.store.schema import requests
 from servicekit.errors import AlreadyExists
 from servicekit.idempotency import Idempotency, remember, remembered
@@ -18,8 +18,8 @@ def create_policy(
 ) -> Policy:
     """The new policy; or, if the same was asked before, the policy that was made then. An empty id is drawn.
 
-    Raises StartTimeOutOfRange, LogTopicNotFound, LogTopicUnsuitable, AlreadyExists, RequestIdReused, Unavailable;
-    PolicyNotFound if the policy made before is deleted.
+    Raises StartTimeOutOfRange, LogTopicNotFound, LogTopicUnsuitable, AlreadyExists, PolicyLimitReached,
+    RequestIdReused, Unavailable; PolicyNotFound if the policy made before is deleted.
     """
     with deps.database.read() as connection:
         before = _made_before(deps, connection, place, asked)
@@ -47,6 +47,7 @@ def _insert(deps: Dependencies, key: PolicyKey, spec: PolicySpec, enabled: bool,
             return before
         policy = new_policy(key, deps.ids.uid(), spec, enabled=enabled, now=now)
         policies.insert(connection, policy)
+        limits.take(connection, key.place)
         remember(connection, requests, asked, f"{policy.uid} {key.policy_id}", now)
     return policy
 

@@ -4,16 +4,18 @@ from policy_service.commands.settling import locked_policy, settle_due_points
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import PolicyKey
 from policy_service.domain.triggers import MissedReason
-from policy_service.store import associations, policies
+from policy_service.store import associations, limits, policies, retentions
 
 
 def delete_policy(deps: Dependencies, key: PolicyKey, etag: str) -> None:
-    """Unlinks the instances too; triggers and history stay. Points that are due are missed.
+    """Unlinks the instances too; triggers, history and what it said of retention stay. Points that are due are missed.
 
     Raises PolicyNotFound, StaleEtag.
     """
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
         settle_due_points(deps, connection, policy, MissedReason.POLICY_DELETED)
+        retentions.leave(connection, policy)
         associations.unlink_all(connection, policy.uid)
         policies.delete(connection, policy.uid)
+        limits.give_back(connection, key.place)

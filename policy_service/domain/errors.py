@@ -23,6 +23,18 @@ class PolicyNotFound(NotFound):
         super().__init__("policy", name)
 
 
+class PolicyLimitReached(QuotaExceeded):
+    """The account has as many policies in the region as it may have."""
+
+    def __init__(self, name: str, *, limit: int, used: int) -> None:
+        super().__init__(
+            "POLICY_LIMIT",
+            f"{limit} policies are allowed, {used} exist",
+            subject=name,
+            metadata={"limit": str(limit), "used": str(used)},
+        )
+
+
 class LogTopicNotFound(FailedPrecondition):
     """The log topic does not exist."""
 

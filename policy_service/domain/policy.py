@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from policy_service.domain.errors import StartTimeOutOfRange
+from policy_service.domain.retention import Retention
 from policy_service.domain.schedule import EARLIEST_START, LATEST_START, Schedule
 from servicekit import names
 
@@ -49,13 +50,14 @@ class Logging:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicySpec:
-    """What a user says of a policy. `devices` None means all disks."""
+    """What a user says of a policy. `devices` None means all disks, `retention` None that images are kept for ever."""
 
     display_name: str
     description: str
     schedule: Schedule
     devices: tuple[str, ...] | None
     logging: Logging | None
+    retention: Retention | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from policy_service.domain.policy import Policy, PolicyKey
+from policy_service.domain.retention import Retention
 from policy_service.domain.schedule import Points
 from servicekit.timestamps import to_micros
 
@@ -71,6 +72,7 @@ class Trigger:
     run_id: str
     trigger_time: datetime
     missed: Missed | None
+    retention: Retention | None = None
     lease_count: int = 0
 
     @property
@@ -154,6 +156,7 @@ def _trigger(
         run_id=run_id,
         trigger_time=now,
         missed=missed,
+        retention=policy.spec.retention,
     )
 
 

@@ -11,6 +11,7 @@ from policy_service.domain.errors import PolicyNotFound
 from policy_service.domain.policy import Logging, Place, Policy, PolicyFilter, PolicyKey, PolicySpec
 from policy_service.domain.schedule import Interval, Schedule, Unit
 from policy_service.domain.triggers import Candidate
+from policy_service.store import retentions
 from policy_service.store.among import among
 from policy_service.store.schema import associations, metadata
 from policy_service.store.schema import policies as table
@@ -182,6 +183,7 @@ def _row(policy: Policy) -> dict[str, Any]:
         "revision": policy.revision,
         "create_micros": to_micros(policy.create_time),
         "update_micros": to_micros(policy.update_time),
+        "retention": retentions.to_json(spec.retention),
     }
 
 
@@ -195,6 +197,7 @@ def _policy(row: sa.Row[Any]) -> Policy:
             schedule=Schedule(from_micros(row.start_micros), Interval(row.interval_count, Unit(row.interval_unit))),
             devices=None if row.devices is None else tuple(row.devices),
             logging=None if row.log_topic is None else Logging(row.log_topic, row.logging_enabled),
+            retention=retentions.from_json(row.retention),
         ),
         next_execution=from_micros_or_none(row.next_execution_micros),
         last_execution=from_micros_or_none(row.last_execution_micros),

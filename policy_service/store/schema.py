@@ -6,7 +6,7 @@ from policy_service.domain.association import MAX_INSTANCES
 from servicekit.database import Micros, key_column, new_metadata
 from servicekit.idempotency import request_table
 
-HEAD = "0001"
+HEAD = "0003"
 """The migration that makes exactly these tables."""
 
 metadata = new_metadata()
@@ -34,9 +34,32 @@ policies = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("create_micros", Micros, nullable=False),
     sa.Column("update_micros", Micros, nullable=False),
+    sa.Column("retention", sa.JSON(none_as_null=True)),  # NULL: for ever
+    sa.Column("replicated_from", sa.Text),
+    sa.Column("log_topic_gone", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("account", "region", "policy_id"),
     sa.CheckConstraint(f"instance_count BETWEEN 0 AND {MAX_INSTANCES}", name="instance_count"),
     sa.Index(None, "next_execution_micros"),
+    sa.Index(None, "log_topic"),
+)
+
+# What is left of a policy for the images that it made. Rows are added, never changed.
+deleted_policies = sa.Table(
+    "deleted_policies",
+    metadata,
+    sa.Column("uid", sa.Text, primary_key=True),
+    sa.Column("retention", sa.JSON(none_as_null=True)),  # NULL: for ever
+)
+
+# One row for each place that ever had a policy or a limit of its own, made at first use.
+policy_limits = sa.Table(
+    "policy_limits",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("region", sa.Text, primary_key=True),
+    sa.Column("own_limit", sa.BigInteger),  # NULL: the default
+    sa.Column("used", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("used >= 0", name="used"),
 )
 
 associations = sa.Table(
@@ -77,6 +100,7 @@ triggers = sa.Table(
     sa.Column("missed_reason", sa.Text),
     sa.Column("lease_expire_micros", Micros, nullable=False),  # operating time; 0: never leased
     sa.Column("lease_count", sa.Integer, nullable=False),
+    sa.Column("retention", sa.JSON(none_as_null=True)),
     sa.UniqueConstraint("policy_uid", "dedup_key"),
     sa.Index(None, "scheduled_micros", "uid"),
 )
@@ -91,15 +115,21 @@ schedule_ledger = sa.Table(
     sa.Column("policy_id", sa.Text, nullable=False),
     sa.Column("policy_uid", sa.Text, nullable=False),
     sa.Column("event", sa.Text, nullable=False),
-    sa.Column("first_micros", Micros, nullable=False),
-    sa.Column("last_micros", Micros, nullable=False),
-    sa.Column("point_count", sa.BigInteger, nullable=False),
+    sa.Column("first_micros", Micros),  # the points of triggers and missed points
+    sa.Column("last_micros", Micros),
+    sa.Column("point_count", sa.BigInteger),
     sa.Column("reason", sa.Text),
     sa.Column("micros", Micros, nullable=False),
-    sa.Index(None, "policy_uid", "id"),
+    sa.Column("run_id", sa.Text),
+    sa.Column("schedule", sa.JSON(none_as_null=True)),  # from then on, and the next execution, of what users did
+    sa.Column("next_execution_micros", Micros),
+    sa.Index(None, "policy_uid", "event", "id"),
+    sa.Index(None, "account", "region", "policy_id", "micros", "id"),
+    sa.Index(None, "account", "region", "micros", "id"),
+    sa.Index(None, "micros"),
 )
 
-# How far the sweep for associations of deleted instances is: one row, made when it first runs.
+# How far each sweep is: a row each, made when it first runs.
 sweep = sa.Table(
     "sweep",
     metadata,

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from policy_service.domain.policy import PolicyKey
 from policy_service.domain.schedule import Points
 from policy_service.domain.triggers import Kind, Missed, MissedReason, Trigger, TriggeredAssociation
+from policy_service.store import retentions
 from policy_service.store.among import among
 from policy_service.store.schema import triggers as table
 from servicekit.timestamps import from_micros, to_micros
@@ -99,6 +100,7 @@ def _row(trigger: Trigger) -> dict[str, Any]:
         "run_id": trigger.run_id,
         "trigger_micros": to_micros(trigger.trigger_time),
         **_missed_columns(trigger.missed),
+        "retention": retentions.to_json(trigger.retention),
         "lease_expire_micros": 0,
         "lease_count": trigger.lease_count,
     }
@@ -128,6 +130,7 @@ def _trigger(row: sa.Row[Any]) -> Trigger:
         run_id=row.run_id,
         trigger_time=from_micros(row.trigger_micros),
         missed=_missed(row),
+        retention=retentions.from_json(row.retention),
         lease_count=row.lease_count,
     )
 

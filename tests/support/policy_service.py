@@ -20,7 +20,7 @@ from autoimage.compute.v1.instance_service_pb2 import (
 from autoimage.log.v1 import log_service_pb2_grpc
 from autoimage.log.v1.log_pb2 import LogTopic
 from autoimage.log.v1.log_service_pb2 import GetLogTopicRequest
-from autoimage.policy.v1.policy_pb2 import Association, Interval, Policy, Schedule
+from autoimage.policy.v1.policy_pb2 import Association, Interval, Policy, PolicyLimit, Schedule
 from autoimage.policy.v1.policy_service_pb2 import (
     AssociateInstanceResult,
     AssociateInstancesRequest,
@@ -32,8 +32,10 @@ from autoimage.policy.v1.policy_service_pb2 import (
     EnablePolicyRequest,
     ExecutePolicyRequest,
     ExecutePolicyResponse,
+    GetPolicyLimitRequest,
     GetPolicyRequest,
     ListAssociationsRequest,
+    UpdatePolicyLimitRequest,
 )
 from autoimage.policy.v1.policy_service_pb2_grpc import PolicyServiceStub
 from autoimage.policy.v1.trigger_service_pb2 import (
@@ -60,6 +62,7 @@ from tests.support import START, ManualClocks, clocks, database, running_server
 
 PLACE = "accounts/acme/regions/cn-north-1"
 POLICY = f"{PLACE}/policies/nightly"
+LIMIT = f"{PLACE}/policyLimit"
 TOPIC = f"{PLACE}/logSets/backups/logTopics/executions"
 REGIONS = frozenset({"cn-north-1", "cn-south-1"})
 FIRST = START + timedelta(hours=1)
@@ -161,6 +164,15 @@ class PolicyService:
 
     def execute(self, policy_id: str = "nightly", request_id: str = "") -> ExecutePolicyResponse:
         return self.policies.ExecutePolicy(ExecutePolicyRequest(name=policy_name(policy_id), request_id=request_id))
+
+    def limit(self) -> tuple[int, int]:
+        """How many policies there may be, and how many there are."""
+        found = self.policies.GetPolicyLimit(GetPolicyLimitRequest(name=LIMIT))
+        return found.limit, found.used
+
+    def set_limit(self, limit: int) -> PolicyLimit:
+        request = UpdatePolicyLimitRequest(policy_limit=PolicyLimit(name=LIMIT, limit=limit))
+        return self.policies.UpdatePolicyLimit(request)
 
     def associate(self, *instances: str, policy_id: str = "nightly") -> list[AssociateInstanceResult]:
         """By full names."""

@@ -87,6 +87,16 @@ class PolicyServiceStub:
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.FromString,
                 _registered_method=True)
+        self.GetPolicyLimit = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/GetPolicyLimit',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.GetPolicyLimitRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.FromString,
+                _registered_method=True)
+        self.UpdatePolicyLimit = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/UpdatePolicyLimit',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyLimitRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer:
@@ -168,6 +178,20 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPolicyLimit(self, request, context):
+        """Gets how many policies an account may have in a region. Every account and region has a limit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePolicyLimit(self, request, context):
+        """Changes how many policies an account may have in a region. For platform administrators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -220,6 +244,16 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ListAssociations,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.SerializeToString,
+            ),
+            'GetPolicyLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicyLimit,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.GetPolicyLimitRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.SerializeToString,
+            ),
+            'UpdatePolicyLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePolicyLimit,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyLimitRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -493,6 +527,60 @@ class PolicyService:
             '/autoimage.policy.v1.PolicyService/ListAssociations',
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicyLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/GetPolicyLimit',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.GetPolicyLimitRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePolicyLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/UpdatePolicyLimit',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyLimitRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__pb2.PolicyLimit.FromString,
             options,
             channel_credentials,
             insecure,

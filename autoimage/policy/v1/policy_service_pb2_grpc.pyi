@@ -48,6 +48,10 @@ class PolicyServiceStub:
     """
     ListAssociations: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListAssociationsRequest, _policy_service_pb2.ListAssociationsResponse]
     """Lists the associations of a policy, in the order of the instances' ids."""
+    GetPolicyLimit: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.GetPolicyLimitRequest, _policy_pb2.PolicyLimit]
+    """Gets how many policies an account may have in a region. Every account and region has a limit."""
+    UpdatePolicyLimit: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.UpdatePolicyLimitRequest, _policy_pb2.PolicyLimit]
+    """Changes how many policies an account may have in a region. For platform administrators."""
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Policies and the instances that they back up."""
@@ -141,5 +145,21 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _policy_service_pb2.ListAssociationsResponse:
         """Lists the associations of a policy, in the order of the instances' ids."""
+
+    @_abc_1.abstractmethod
+    def GetPolicyLimit(
+        self,
+        request: _policy_service_pb2.GetPolicyLimitRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_pb2.PolicyLimit:
+        """Gets how many policies an account may have in a region. Every account and region has a limit."""
+
+    @_abc_1.abstractmethod
+    def UpdatePolicyLimit(
+        self,
+        request: _policy_service_pb2.UpdatePolicyLimitRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_pb2.PolicyLimit:
+        """Changes how many policies an account may have in a region. For platform administrators."""
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _grpc.Server) -> None: ...

@@ -55,6 +55,11 @@ class TriggerServiceStub:
                 request_serializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesResponse.FromString,
                 _registered_method=True)
+        self.LookUpRetentions = channel.unary_unary(
+                '/autoimage.policy.v1.TriggerService/LookUpRetentions',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.LookUpRetentionsRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.LookUpRetentionsResponse.FromString,
+                _registered_method=True)
 
 
 class TriggerServiceServicer:
@@ -92,6 +97,13 @@ class TriggerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LookUpRetentions(self, request, context):
+        """Tells how long the images of policies are kept, as it is now; of a deleted policy, as it was when it was deleted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TriggerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +126,11 @@ def add_TriggerServiceServicer_to_server(servicer, server):
                     servicer.ReportMissingInstances,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesResponse.SerializeToString,
+            ),
+            'LookUpRetentions': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookUpRetentions,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.LookUpRetentionsRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.LookUpRetentionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -225,6 +242,33 @@ class TriggerService:
             '/autoimage.policy.v1.TriggerService/ReportMissingInstances',
             autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookUpRetentions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.TriggerService/LookUpRetentions',
+            autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.LookUpRetentionsRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.LookUpRetentionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

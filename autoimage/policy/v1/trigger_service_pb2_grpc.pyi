@@ -29,6 +29,8 @@ class TriggerServiceStub:
     """Reports associations whose instance does not exist any more, so that they are dissolved. Those that are gone already are
     passed over.
     """
+    LookUpRetentions: _grpc.UnaryUnaryMultiCallable[_trigger_service_pb2.LookUpRetentionsRequest, _trigger_service_pb2.LookUpRetentionsResponse]
+    """Tells how long the images of policies are kept, as it is now; of a deleted policy, as it was when it was deleted."""
 
 class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
     """What is due, for schedulers only."""
@@ -69,5 +71,13 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reports associations whose instance does not exist any more, so that they are dissolved. Those that are gone already are
         passed over.
         """
+
+    @_abc_1.abstractmethod
+    def LookUpRetentions(
+        self,
+        request: _trigger_service_pb2.LookUpRetentionsRequest,
+        context: _grpc.ServicerContext,
+    ) -> _trigger_service_pb2.LookUpRetentionsResponse:
+        """Tells how long the images of policies are kept, as it is now; of a deleted policy, as it was when it was deleted."""
 
 def add_TriggerServiceServicer_to_server(servicer: TriggerServiceServicer, server: _grpc.Server) -> None: ...

@@ -11,10 +11,11 @@ from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
-from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy
+from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, PolicyLimit
+from autoimage.type.v1.retention_pb2 import Retention
 from servicekit.errors import Code
 from tests.support import error_of
-from tests.support.policy_service import PLACE, POLICY, PolicyService, instance_name, policy, schedule
+from tests.support.policy_service import LIMIT, PLACE, POLICY, PolicyService, instance_name, policy, schedule
 
 ELSEWHERE = "accounts/other/regions/cn-north-1"
 UID = "11111111-2222-4333-8444-555555555555"
@@ -51,9 +52,12 @@ def good() -> dict[str, Message]:
         "AssociateInstances": users.AssociateInstancesRequest(policy=POLICY, instances=[instance_name("web")]),
         "DisassociateInstances": users.DisassociateInstancesRequest(policy=POLICY, instances=[instance_name("web")]),
         "ListAssociations": users.ListAssociationsRequest(parent=POLICY),
+        "GetPolicyLimit": users.GetPolicyLimitRequest(name=LIMIT),
+        "UpdatePolicyLimit": users.UpdatePolicyLimitRequest(policy_limit=PolicyLimit(name=LIMIT, limit=30)),
         "LeaseTriggers": schedulers.LeaseTriggersRequest(scheduler="s"),
         "AckTriggers": schedulers.AckTriggersRequest(trigger_uids=[UID]),
         "FilterAssociated": schedulers.FilterAssociatedRequest(associations=[reference]),
+        "LookUpRetentions": schedulers.LookUpRetentionsRequest(policy_uids=[UID]),
         "ReportMissingInstances": schedulers.ReportMissingInstancesRequest(associations=[reference]),
     }
 
@@ -64,6 +68,7 @@ def bad() -> Iterator[Case]:
     yield from _bad_policies()
     yield from _bad_lists()
     yield from _bad_batches()
+    yield from _bad_limits()
     yield from _bad_scheduler_requests()
 
 
@@ -113,6 +118,10 @@ def _bad_policies() -> Iterator[Case]:
         ("logging.log_topic", {"logging": Logging(state=Logging.STATE_ENABLED)}),
         ("logging.log_topic", {"logging": Logging(log_topic=f"{PLACE}/logSets/a")}),
         ("logging.log_topic", {"logging": Logging(log_topic=f"{ELSEWHERE}/logSets/a/logTopics/b")}),
+        ("retention.keep_days", {"retention": Retention(keep_days=-1)}),
+        ("retention.keep_days", {"retention": Retention(keep_days=36_501)}),
+        ("retention.keep_last", {"retention": Retention(keep_last=-1)}),
+        ("retention.keep_last", {"retention": Retention(keep_last=1001)}),
         ("logging.state", {"logging": {"log_topic": f"{PLACE}/logSets/a/logTopics/b", "state": 3}}),
     ]
     for field, fields in wrong:
@@ -148,12 +157,31 @@ def _bad_batches() -> Iterator[Case]:
         yield _with(method, "instances[2]", instances=twice)
 
 
+def _bad_limits() -> Iterator[Case]:
+    names = ["", "x", PLACE, f"{LIMIT}/", f"{LIMIT}s", POLICY, "accounts/acme/regions/-/policyLimit"]
+    yield from (_with("GetPolicyLimit", "name", name=name) for name in names)
+    yield _with("UpdatePolicyLimit", "policy_limit", policy_limit=None)
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        *(("name", {"name": name, "limit": 1}) for name in names),
+        ("limit", {"name": LIMIT, "limit": -1}),
+        ("limit", {"name": LIMIT, "limit": 1_000_001}),
+        ("used", {"name": LIMIT, "limit": 1, "used": 1}),
+    ]
+    for field, fields in wrong:
+        yield _with("UpdatePolicyLimit", f"policy_limit.{field}", policy_limit=PolicyLimit(**fields))
+    for path in ("used", "name", "limits", ""):
+        yield _with("UpdatePolicyLimit", "update_mask", update_mask={"paths": [path]})
+
+
 def _bad_scheduler_requests() -> Iterator[Case]:
     yield from (_with("LeaseTriggers", "scheduler", scheduler=value) for value in ("", "a" * 129, "a\0"))
     yield _with("LeaseTriggers", "max_instances", max_instances=-1)
     yield from (_with("AckTriggers", "trigger_uids[0]", trigger_uids=[value]) for value in BAD_UIDS)
     yield _with("AckTriggers", "trigger_uids", trigger_uids=[])
     yield _with("AckTriggers", "trigger_uids", trigger_uids=[UID] * 5001)
+    yield from (_with("LookUpRetentions", "policy_uids[0]", policy_uids=[value]) for value in BAD_UIDS)
+    yield _with("LookUpRetentions", "policy_uids", policy_uids=[])
+    yield _with("LookUpRetentions", "policy_uids", policy_uids=[UID] * 501)
     for method in ("FilterAssociated", "ReportMissingInstances"):
         yield _with(method, "associations", associations=[])
         yield _with(method, "associations", associations=[{"policy_uid": UID, "association_uid": UID}] * 5001)
@@ -205,6 +233,7 @@ def test_all_that_is_wrong_is_told_at_once(service: PolicyService) -> None:
             schedule=schedule(count=11, unit=Interval.UNIT_HOUR),
             disks=DiskSelection(devices=["x", "y"]),
             logging=Logging(log_topic="x"),
+            retention=Retention(keep_days=-1, keep_last=1001),
         ),
     )
     error = error_of(service.policies.CreatePolicy, request)
@@ -219,5 +248,7 @@ def test_all_that_is_wrong_is_told_at_once(service: PolicyService) -> None:
         "policy.disks.devices[0]",
         "policy.disks.devices[1]",
         "policy.logging.log_topic",
+        "policy.retention.keep_days",
+        "policy.retention.keep_last",
     }
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "INVALID_ARGUMENT")

@@ -13,11 +13,14 @@ from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
+from autoimage.policy.v1.policy_pb2 import PolicyLimit
+from autoimage.type.v1.retention_pb2 import Retention
 from policy_service.servicer import PolicyServicer, TriggerServicer
 from servicekit.timestamps import to_proto
 from tests.support import START, clocks
 from tests.support.policy_service import (
     FIRST,
+    LIMIT,
     PLACE,
     POLICY,
     REGIONS,
@@ -30,6 +33,7 @@ from tests.support.policy_service import (
     policy,
 )
 
+KEEP = Retention(keep_days=30, keep_last=7)
 UID = "11111111-2222-4333-8444-555555555555"
 USERS = users.DESCRIPTOR.services_by_name["PolicyService"]
 SCHEDULERS = schedulers.DESCRIPTOR.services_by_name["TriggerService"]
@@ -101,6 +105,26 @@ def test_run_goes_from_trigger_to_acknowledgement(call: Caller) -> None:
     assert list(held.association_uids) == [trigger.associations[0].uid]
     call(schedulers.ReportMissingInstancesRequest(associations=references))
     assert list(call(schedulers.FilterAssociatedRequest(associations=references)).association_uids) == []
+
+
+def test_limit_counts_policies_and_can_be_changed(call: Caller) -> None:
+    call(users.CreatePolicyRequest(parent=PLACE, policy=policy()))
+    before = call(users.GetPolicyLimitRequest(name=LIMIT))
+    assert (before.name, before.limit, before.used) == (LIMIT, 20, 1)
+    request = users.UpdatePolicyLimitRequest(policy_limit=PolicyLimit(name=LIMIT, limit=0))
+    changed = call(request)
+    assert (changed.limit, changed.used) == (0, 1)
+    assert call(users.GetPolicyLimitRequest(name=LIMIT)) == changed
+
+
+def test_retention_is_told_of_a_policy_and_of_what_is_left_of_it(call: Caller) -> None:
+    created = call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy(retention=KEEP)))
+    request = schedulers.LookUpRetentionsRequest(policy_uids=[UID, created.uid])
+    expected = schedulers.PolicyRetention(policy_uid=created.uid, retention=KEEP)
+    assert list(call(request).policy_retentions) == [expected]
+    call(users.DeletePolicyRequest(name=POLICY))
+    expected.deleted = True
+    assert list(call(request).policy_retentions) == [expected]
 
 
 def test_bad_request_is_refused_with_a_code_and_a_message(call: Caller) -> None:
