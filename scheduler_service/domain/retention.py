@@ -6,10 +6,13 @@ to judge a part of a series, or by a look at compute that failed in part.
 """
 
 import enum
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
+
+from scheduler_service.domain.tasks import retry_delay
 
 INTERVAL = timedelta(days=1)
 """How long a series is left alone when no new image comes; product time."""
@@ -27,9 +30,14 @@ class Retention:
     def for_ever(self) -> bool:
         return self.keep_days <= 0 and self.keep_last <= 0
 
+    @property
+    def keep_age(self) -> timedelta | None:
+        """The age at which `keep_days` lets an image go; None: its age does not matter."""
+        return timedelta(days=self.keep_days) if self.keep_days > 0 else None
+
     def expire_time(self, scheduled_time: datetime) -> datetime | None:
-        """From when on `keep_days` lets an image go; None: its age does not matter."""
-        return scheduled_time + timedelta(days=self.keep_days) if self.keep_days > 0 else None
+        """From when on `keep_days` lets an image of this time go; None: its age does not matter."""
+        return scheduled_time + self.keep_age if self.keep_age else None
 
     @property
     def witnesses(self) -> int:
@@ -82,6 +90,11 @@ class KeptImage:
     def series(self) -> tuple[str, str]:
         """The key of its series."""
         return self.policy_uid, self.instance
+
+    @property
+    def task(self) -> tuple[str, str]:
+        """The key of its task: execution uid and instance id. The task may be forgotten by now."""
+        return self.execution_uid, self.instance.rpartition("/")[2]
 
     @property
     def age_key(self) -> tuple[datetime, str]:
@@ -170,11 +183,12 @@ def rested(series: Series, product: datetime, operating: datetime) -> Series:
     return replace(series, due_product=product + INTERVAL, due_operating=operating, tries=0, after=None)
 
 
-def going_on(series: Series, after: tuple[datetime, str] | None, operating: datetime) -> Series:
+def going_on(series: Series, after: tuple[datetime, str], operating: datetime) -> Series:
     """The series after a look at a part of it: the next look goes on after this image, at once."""
     return replace(series, due_operating=operating, tries=0, after=after)
 
 
-def put_off(series: Series, delay: timedelta, operating: datetime) -> Series:
-    """The series after a look that could not be finished: the same look is repeated after the delay."""
+def put_off(series: Series, operating: datetime, source: random.Random, at_least: timedelta) -> Series:
+    """The series after a look that could not be finished: it is repeated after a pause, as a task's try is."""
+    delay = retry_delay(series.tries, source, at_least)
     return replace(series, due_operating=operating + delay, tries=series.tries + 1)

@@ -141,6 +141,11 @@ class Task:
         return self.instance.rpartition("/")[2]
 
     @property
+    def has_image(self) -> bool:
+        """Whether its image became available, in time or late."""
+        return self.state is TaskState.SUCCEEDED or self.late_image_time is not None
+
+    @property
     def window_end(self) -> datetime:
         """Until when a build may be begun; product time."""
         return self.trigger_time + START_WINDOW
@@ -182,7 +187,7 @@ def put_off(task: Task, reason: str, operating: datetime, source: random.Random,
 
 def retry_delay(tries: int, source: random.Random, at_least: timedelta) -> timedelta:
     """How long to wait after so many tries in a row that failed, and another: 0.2 s doubling to 30 s, full jitter."""
-    ceiling = min(RETRY_FIRST * 2 ** min(tries, 16), RETRY_MOST)
+    ceiling: timedelta = min(RETRY_FIRST * 2 ** min(tries, 16), RETRY_MOST)
     return max(at_least, ceiling * source.random())
 
 
