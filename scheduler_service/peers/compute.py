@@ -15,7 +15,7 @@ from scheduler_service.domain.refusals import COMPUTE_REFUSED, refusal
 from scheduler_service.domain.retention import Condition, KeptImage, Seen
 from scheduler_service.domain.tasks import Build, BuildState, LeftOut, Refusal, Task
 from servicekit.client import Client
-from servicekit.errors import Code, ServiceError
+from servicekit.errors import Code, ServiceError, Unavailable
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto, to_proto_or_none
 
@@ -29,6 +29,7 @@ class Deletion(enum.Enum):
     DELETED = "it is deleted"
     GONE = "there was no such image"
     REFUSED = "it stays: it was changed or protected meanwhile, or the request came too late"
+    FAILED = "compute could not do it, or did not tell whether it did"
 
 
 _DELETIONS = {
@@ -74,15 +75,15 @@ class Compute:
     def delete_image(self, seen: Seen, not_after: datetime) -> Deletion:
         """Deletes an image with its snapshots if it is as it was seen, and the moment has not passed (operating time).
 
-        Raises a ServiceError when it is not known what became of it.
+        Raises Unavailable when nobody answers; then it is not known what became of the image.
         """
         request = pb.DeleteImageRequest(name=seen.image.name, etag=seen.etag, not_after=to_proto(not_after))
         try:
             self._client.call(self._stub.DeleteImage, request)
+        except Unavailable:
+            raise
         except ServiceError as error:
-            if error.code not in _DELETIONS:
-                raise
-            return _DELETIONS[error.code]
+            return _DELETIONS.get(error.code, Deletion.FAILED)
         return Deletion.DELETED
 
     def resolve(self, tasks: Sequence[Task]) -> list[Build | None]:

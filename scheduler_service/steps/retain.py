@@ -117,11 +117,18 @@ def _look(
     for one in reversed(going):  # the oldest first: whenever it has to stop, the newest are left
         if _is_over(deps, claim):
             return
-        deletions[one.seen.image.name] = deps.compute.delete_image(one.seen, not_after=claim.lease_end)
+        deletions[one.seen.image.name] = _delete(deps, claim, one)
     look = _looked(deps, series, candidates)
     for one in judged:
         _sort(look, one, deletions.get(one.seen.image.name))
     _record(deps, [look])
+
+
+def _delete(deps: Dependencies, claim: _Claim, going: Judged) -> Deletion:
+    deletion = deps.compute.delete_image(going.seen, not_after=claim.lease_end)
+    if deletion in (Deletion.REFUSED, Deletion.FAILED):
+        _LOG.warning("image_not_deleted", image=going.seen.image.name, verdict=going.verdict.value, why=deletion.value)
+    return deletion
 
 
 def _is_over(deps: Dependencies, claim: _Claim) -> bool:
@@ -148,7 +155,9 @@ def _sort(look: Look, judged: Judged, deletion: Deletion | None) -> None:
         look.deleted.append(image)
     elif is_gone:
         look.gone.append(image)
-    elif deletion is Deletion.REFUSED or (image.deleting and judged.seen.condition is Condition.AVAILABLE):
+    elif deletion is Deletion.REFUSED or (
+        deletion is None and image.deleting and judged.seen.condition is Condition.AVAILABLE
+    ):
         look.spared.append(image)
 
 

@@ -311,6 +311,22 @@ def test_a_delete_whose_answer_is_lost_is_told_as_ours(world: World) -> None:
     assert len(world.compute.deletes) == 1
 
 
+@pytest.mark.rule("X9")
+def test_an_image_that_compute_fails_to_delete_holds_up_no_other_and_is_tried_again_the_next_day(
+    world: World, logged: list[EventDict]
+) -> None:
+    names = make_all(world, 4)
+    keep(world, keep_last=1)
+    world.compute.undeletable.add(names[0])
+    next_look(world)
+    assert living(world) == [names[0], names[3]]
+    (line,) = [line for line in logged if line["event"] == "image_not_deleted"]
+    assert (line["image"], line["verdict"]) == (names[0], "DELETE_TOO_MANY")
+    world.compute.undeletable.clear()
+    next_look(world)
+    assert living(world) == names[3:]
+
+
 # Stale knowledge
 
 

@@ -220,6 +220,7 @@ class FakeCompute(Compute):
         self.resolves: Counter[str] = Counter()  # by request id
         self.gets: list[list[str]] = []
         self.looks: list[list[str]] = []  # image names
+        self.undeletable: set[str] = set()  # image names
         self.deletes: list[tuple[str, datetime]] = []  # image name, not_after: all that ever arrived
         self.sent_for: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # (execution name, instance) → ids
         self.made = 0
@@ -297,6 +298,8 @@ class FakeCompute(Compute):
             found = next((image for image in self.images.values() if image.name == seen.image.name), None)
             if found is None:
                 return Deletion.GONE
+            if found.name in self.undeletable:
+                return Deletion.FAILED
             too_late = self._time.operating.now() > not_after
             if too_late or found.protected or found.etag != seen.etag:
                 return Deletion.REFUSED
