@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.typing import EventDict
@@ -30,14 +31,9 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def make(
-    world: World, days: int = 0, *, instance: str = "i-1", policy: str = "daily", kind: Kind = Kind.CATCH_UP
-) -> str:
-    """Has an image made for so many days after START, at this moment; its name."""
-    run_id = uid("run", days) if kind is Kind.RUN_NOW else ""
-    world.add_trigger(instance, policy=policy, kind=kind, scheduled=START + days * DAY, run_id=run_id)
-    world.settle()
-    return f"{PLACE}/images/img-{world.compute.made:010}"
+def make(world: World, days: int = 0, **which: Any) -> str:
+    """Has an image made for so many days after START; its name."""
+    return world.make_image(START + days * DAY, **which)
 
 
 def make_all(world: World, number: int) -> list[str]:

@@ -43,7 +43,7 @@ from servicekit.loop import Wake
 from tests.support.clocks import clocks
 from tests.support.databases import database
 from tests.support.scheduler_fakes import FakeCompute, FakeLogs, FakePolicies, Faults
-from tests.support.scheduler_values import TOPIC, association, instance_name, uid
+from tests.support.scheduler_values import PLACE, TOPIC, association, instance_name, uid
 
 TASK_LEASE = timedelta(seconds=30)
 STEPS: tuple[Callable[[Dependencies], Wake], ...] = (take_up, send, follow, resolve, deliver, retain)
@@ -210,6 +210,15 @@ class World:
         )
         self.policies.add(trigger)
         return trigger
+
+    def make_image(
+        self, scheduled: datetime, *, instance: str = "i-1", policy: str = "daily", kind: Kind = Kind.CATCH_UP
+    ) -> str:
+        """Has an image made for that time, at this moment; its name."""
+        run_id = uid("run", scheduled) if kind is Kind.RUN_NOW else ""
+        self.add_trigger(instance, policy=policy, kind=kind, scheduled=scheduled, run_id=run_id)
+        self.settle()
+        return f"{PLACE}/images/img-{self.compute.made:010}"
 
     # What is there
 
