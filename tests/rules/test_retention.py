@@ -41,9 +41,9 @@ def make_all(world: World, number: int) -> list[str]:
     return [make(world, day) for day in range(number)]
 
 
-def keep(world: World, *, policy: str = "daily", **retention: int) -> None:
+def keep(world: World, **retention: Any) -> None:
     """What the policy service tells from now on."""
-    world.policies.retentions[uid(policy)] = Retention(**retention)
+    world.policies.retentions[DAILY] = Retention(**retention)
 
 
 def living(world: World) -> list[str]:
@@ -61,7 +61,7 @@ def next_look(world: World) -> None:
 
 @pytest.mark.rule("X9", "P9")
 def test_after_each_success_the_oldest_beyond_keep_last_goes(world: World, logged: list[EventDict]) -> None:
-    keep(world, policy="daily", keep_last=2)
+    keep(world, keep_last=2)
     names = make_all(world, 3)
     assert living(world) == names[1:]
     assert [image.name for image in world.kept()] == [names[2], names[1]]
@@ -152,7 +152,7 @@ def test_the_newest_available_image_stays_and_goes_only_if_the_policy_says_so(wo
     world.pass_time(100 * DAY)
     world.run_until_idle()
     assert living(world) == names[1:]
-    world.policies.retentions[DAILY] = Retention(keep_days=1, may_delete_newest=True)
+    keep(world, keep_days=1, may_delete_newest=True)
     next_look(world)
     assert living(world) == []
     assert world.kept() == []
@@ -426,7 +426,7 @@ def test_what_no_limit_concerns_is_not_asked_about(world: World) -> None:
 @pytest.mark.rule("X9")
 def test_a_series_without_images_is_forgotten(world: World) -> None:
     name = make(world)
-    world.policies.retentions[DAILY] = Retention(keep_days=1, may_delete_newest=True)
+    keep(world, keep_days=1, may_delete_newest=True)
     world.compute.remove(world.compute.named(name))
     next_look(world)
     assert world.kept() == []

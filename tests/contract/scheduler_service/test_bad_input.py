@@ -39,7 +39,7 @@ def tasks(**filter: Any) -> ListImageTasksRequest:
     return ListImageTasksRequest(parent=EXECUTION, filter=ImageTaskFilter(**filter))
 
 
-def plan(**retention: int) -> PlanRetentionRequest:
+def plan(**retention: Any) -> PlanRetentionRequest:
     return PlanRetentionRequest(parent=POLICY, retention=Retention(**retention))
 
 

@@ -73,12 +73,11 @@ def test_dropped_entries_are_counted(world: World, stub: Any) -> None:
 
 
 def test_when_there_are_images_retention_is_due_within_a_day(world: World, stub: Any) -> None:
-    world.add_trigger("i-1")
-    world.run_until_idle()
-    world.live(timedelta(minutes=2))
-    assert status(stub).next_due_time == to_proto(world.task().end_time + timedelta(days=1))
+    world.make_image(START)
+    tomorrow = world.time.product.now() + timedelta(days=1)
+    assert status(stub).next_due_time == to_proto(tomorrow)
     world.faults.always("look_up_retentions", lost_request())
-    world.time.product.set(world.task().end_time + timedelta(days=1))
+    world.time.product.set(tomorrow)
     world.run_until_idle()
     assert status(stub).next_due_time == status(stub).product_time, "it is tried again"
 

@@ -422,7 +422,7 @@ def test_images_are_looked_at_by_name_and_missing_ones_are_none(peer: Peer, comp
 
 
 KEPT = a_kept_image("img-kept")
-OURS = {
+OURS: dict[str, Any] = {
     "name": KEPT.name,
     "source_instance": KEPT.instance,
     "request_id": KEPT.request_id,
