@@ -18,3 +18,4 @@ class Dependencies:
     logs: Logs
     trigger_lease: timedelta
     sweep_interval: timedelta
+    warning_deadline: timedelta

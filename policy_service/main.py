@@ -1,17 +1,26 @@
 """Puts the policy service together and runs it."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 from autoimage.policy.v1 import policy_service_pb2_grpc, trigger_service_pb2_grpc
 from policy_service.clients import Compute, Logs
-from policy_service.commands.keep_house import purge_requests, sweep_missing_instances
+from policy_service.commands.keep_house import (
+    purge_ledger,
+    purge_requests,
+    sweep_missing_instances,
+    sweep_missing_log_topics,
+)
 from policy_service.dependencies import Dependencies
+from policy_service.invitations import Invitations
 from policy_service.servicer import PolicyServicer, TriggerServicer
 from policy_service.settings import Settings
 from policy_service.store.schema import HEAD
 from servicekit import server
 from servicekit.client import Client
 from servicekit.clock import Clocks, WallClock, product_clock
+from servicekit.config import ConfigError
 from servicekit.database import Database
 from servicekit.ids import Ids
 from servicekit.loop import Loop
@@ -22,14 +31,18 @@ NAME = "policy_service"
 _SWEEP_LOOK = timedelta(minutes=1)
 _PURGE_INTERVAL = timedelta(hours=1)
 """Both in operating time, at the latest."""
+_WARNING_DEADLINE = timedelta(seconds=1)
+"""So much longer may it take to read policies while compute does not answer."""
 
 
-def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registration]:
-    """The services as a server takes them."""
+def registrations(
+    deps: Dependencies, regions: frozenset[str], admit: Callable[[str], None] | None = None
+) -> list[Registration]:
+    """The services as a server takes them. `admit` says which accounts may change something: all, if it is None."""
     return [
         (
             policy_service_pb2_grpc.add_PolicyServiceServicer_to_server,
-            PolicyServicer(deps, regions),
+            PolicyServicer(deps, regions, admit),
             "autoimage.policy.v1.PolicyService",
         ),
         (
@@ -40,7 +53,22 @@ def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registrat
     ]
 
 
+def _invitations(settings: Settings) -> Invitations | None:
+    """None unless the product is by invitation only. Raises ConfigError."""
+    if not settings.invite_only:
+        return None
+    variable = "POLICY_SERVICE_INVITED_ACCOUNTS_FILE"
+    if not settings.invited_accounts_file:
+        raise ConfigError([f"{variable}: must be given while POLICY_SERVICE_INVITE_ONLY is on"])
+    try:
+        return Invitations(Path(settings.invited_accounts_file), settings.invitation_contact)
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"{variable}: {settings.invited_accounts_file} can't be read: {error}"]) from error
+
+
 def compose(settings: Settings) -> Service:
+    invitations = _invitations(settings)
+    admit = invitations.admit if invitations else None
     database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
     upgrade(database, NAME, HEAD)
     compute, logs = Client(settings.compute_address), Client(settings.log_address)
@@ -52,12 +80,15 @@ def compose(settings: Settings) -> Service:
         logs=Logs(logs),
         trigger_lease=timedelta(seconds=settings.trigger_lease_seconds),
         sweep_interval=timedelta(seconds=settings.sweep_interval_seconds),
+        warning_deadline=_WARNING_DEADLINE,
     )
     return Service(
-        Server(settings, registrations(deps, settings.regions), database.ping),
+        Server(settings, registrations(deps, settings.regions, admit), database.ping),
         [
-            Loop("sweep", lambda: sweep_missing_instances(deps), deps.clocks, idle=_SWEEP_LOOK),
-            Loop("purge", lambda: purge_requests(deps), deps.clocks, idle=_PURGE_INTERVAL),
+            Loop("sweep_instances", lambda: sweep_missing_instances(deps), deps.clocks, idle=_SWEEP_LOOK),
+            Loop("sweep_log_topics", lambda: sweep_missing_log_topics(deps), deps.clocks, idle=_SWEEP_LOOK),
+            Loop("purge_requests", lambda: purge_requests(deps), deps.clocks, idle=_PURGE_INTERVAL),
+            Loop("purge_ledger", lambda: purge_ledger(deps), deps.clocks, idle=_PURGE_INTERVAL),
         ],
         [compute.close, logs.close, database.dispose],
     )

@@ -1,6 +1,7 @@
 """autoimage.policy.v1 on the wire: PolicyService for users, TriggerService for schedulers."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -20,15 +21,28 @@ from autoimage.policy.v1.policy_service_pb2 import (
     ExecutePolicyResponse,
     GetPolicyLimitRequest,
     GetPolicyRequest,
+    ListAssociableInstancesRequest,
+    ListAssociableInstancesResponse,
     ListAssociationsRequest,
     ListAssociationsResponse,
     ListPoliciesRequest,
     ListPoliciesResponse,
+    ListScheduleEventsRequest,
+    ListScheduleEventsResponse,
+    PreviewScheduleRequest,
+    PreviewScheduleResponse,
+    ReplicatePolicyRequest,
+    ReplicatePolicyResponse,
+    ReplicationResult,
+    ReplicationTarget,
     UpdatePolicyLimitRequest,
+    UpdatePolicyRequest,
 )
 from autoimage.policy.v1.trigger_service_pb2 import (
     AckTriggersRequest,
     AckTriggersResponse,
+    DisableLoggingRequest,
+    DisableLoggingResponse,
     FilterAssociatedRequest,
     FilterAssociatedResponse,
     LeaseTriggersRequest,
@@ -43,6 +57,7 @@ from policy_service.commands.ack_triggers import ack_triggers
 from policy_service.commands.associate_instances import associate_instances
 from policy_service.commands.create_policy import create_policy
 from policy_service.commands.delete_policy import delete_policy
+from policy_service.commands.disable_logging import disable_logging
 from policy_service.commands.disable_policy import disable_policy
 from policy_service.commands.disassociate_instances import disassociate_instances
 from policy_service.commands.dissolve_associations import dissolve_associations
@@ -51,26 +66,41 @@ from policy_service.commands.execute_policy import execute_policy
 from policy_service.commands.filter_associated import filter_associated
 from policy_service.commands.get_policy import get_policy
 from policy_service.commands.lease_triggers import lease_triggers
+from policy_service.commands.list_associable_instances import list_associable_instances
 from policy_service.commands.list_associations import list_associations
 from policy_service.commands.list_policies import list_policies
+from policy_service.commands.list_schedule_events import list_schedule_events
 from policy_service.commands.look_up_retentions import look_up_retentions
 from policy_service.commands.policy_limits import get_policy_limit, update_policy_limit
+from policy_service.commands.policy_warnings import warnings_of
+from policy_service.commands.preview_schedule import preview_policy, preview_schedule
+from policy_service.commands.replicate_policy import replicate_policy
+from policy_service.commands.update_policy import update_policy
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place
-from servicekit.errors import InvalidArgument
+from policy_service.domain.policy import Policy as StoredPolicy
+from servicekit.errors import InvalidArgument, ServiceError
 from servicekit.idempotency import Idempotency
 from servicekit.paging import next_token, parse_page
-from servicekit.rpc import rpc
-from servicekit.timestamps import to_proto
+from servicekit.rpc import invalid, rpc, violations
+from servicekit.status import to_status
+from servicekit.timestamps import to_micros, to_proto
 
 _MAX_INSTANCES = 5000
 """Instances of the triggers leased at once: the default, and the most."""
+_DEFAULT_PREVIEW = 10
 
 
 class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
-    def __init__(self, deps: Dependencies, regions: frozenset[str]) -> None:
+    """`admit` raises for accounts that may change nothing; None: all may."""
+
+    def __init__(self, deps: Dependencies, regions: frozenset[str], admit: Callable[[str], None] | None = None) -> None:
         self._deps = deps
         self.regions = regions
+        self.admit = admit
+
+    def _answer(self, policy: StoredPolicy) -> Policy:
+        return convert.policy(policy, warnings_of(self._deps, [policy])[policy.uid])
 
     @rpc(validation.create_policy)
     def CreatePolicy(self, request: CreatePolicyRequest, context: grpc.ServicerContext) -> Policy:
@@ -82,11 +112,11 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             enabled=convert.enabled(request.policy),
             asked=Idempotency.of(request),
         )
-        return convert.policy(policy)
+        return self._answer(policy)
 
     @rpc(validation.policy_name)
     def GetPolicy(self, request: GetPolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return convert.policy(get_policy(self._deps, convert.policy_key(request.name)))
+        return self._answer(get_policy(self._deps, convert.policy_key(request.name)))
 
     @rpc(validation.list_policies)
     def ListPolicies(self, request: ListPoliciesRequest, context: grpc.ServicerContext) -> ListPoliciesResponse:
@@ -94,10 +124,21 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         page = parse_page(request.page_size, request.page_token, query)
         filter = convert.policy_filter(request.filter)
         policies, more = list_policies(self._deps, convert.place(request.parent), filter, page)
+        warnings = warnings_of(self._deps, policies)
         return ListPoliciesResponse(
-            policies=map(convert.policy, policies),
+            policies=[convert.policy(policy, warnings[policy.uid]) for policy in policies],
             next_page_token=next_token((policies[-1].key.policy_id,), query) if more else "",
         )
+
+    @rpc(validation.update_policy)
+    def UpdatePolicy(self, request: UpdatePolicyRequest, context: grpc.ServicerContext) -> Policy:
+        policy = update_policy(
+            self._deps,
+            convert.policy_key(request.policy.name),
+            request.policy.etag,
+            lambda spec: validation.updated_spec(spec, request),
+        )
+        return self._answer(policy)
 
     @rpc(validation.policy_name)
     def DeletePolicy(self, request: DeletePolicyRequest, context: grpc.ServicerContext) -> Empty:
@@ -106,11 +147,44 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
 
     @rpc(validation.policy_name)
     def EnablePolicy(self, request: EnablePolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return convert.policy(enable_policy(self._deps, convert.policy_key(request.name), request.etag))
+        return self._answer(enable_policy(self._deps, convert.policy_key(request.name), request.etag))
 
     @rpc(validation.policy_name)
     def DisablePolicy(self, request: DisablePolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return convert.policy(disable_policy(self._deps, convert.policy_key(request.name), request.etag))
+        return self._answer(disable_policy(self._deps, convert.policy_key(request.name), request.etag))
+
+    @rpc(validation.replicate_policy, per_item="targets")
+    def ReplicatePolicy(
+        self, request: ReplicatePolicyRequest, context: grpc.ServicerContext
+    ) -> ReplicatePolicyResponse:
+        policy = convert.policy_key(request.name)
+        malformed = self._malformed_targets(policy.account, request.targets)
+        wanted = [target for index, target in enumerate(request.targets) if index not in malformed]
+        outcomes = replicate_policy(
+            self._deps, policy, [convert.replication_target(target) for target in wanted], Idempotency.of(request)
+        )
+        return ReplicatePolicyResponse(
+            results=[
+                self._replicated(target.region, malformed.get(index) or outcomes[target.region])
+                for index, target in enumerate(request.targets)
+            ]
+        )
+
+    def _malformed_targets(self, account: str, targets: Iterable[ReplicationTarget]) -> dict[int, InvalidArgument]:
+        """What is wrong with those targets that are not well-formed, by their index."""
+        validator = partial(validation.replication_target, account=account, served=self.regions)
+        malformed = {}
+        for index, target in enumerate(targets):
+            path = f"targets[{index}]."
+            found = violations(target, validator, regions=self.regions, create=False, path=path)
+            if found:
+                malformed[index] = invalid(found, self.regions)
+        return malformed
+
+    def _replicated(self, region: str, outcome: StoredPolicy | ServiceError) -> ReplicationResult:
+        if isinstance(outcome, ServiceError):
+            return ReplicationResult(region=region, error=to_status(outcome))
+        return ReplicationResult(region=region, policy=self._answer(outcome))
 
     @rpc(validation.execute_policy)
     def ExecutePolicy(self, request: ExecutePolicyRequest, context: grpc.ServicerContext) -> ExecutePolicyResponse:
@@ -124,7 +198,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         policy = convert.policy_key(request.policy)
         malformed = _malformed(policy.place, request.instances)
         wanted = [convert.instance_id(name) for name in request.instances if name not in malformed]
-        outcomes = associate_instances(self._deps, policy, wanted)
+        outcomes = associate_instances(self._deps, policy, wanted, Idempotency.of(request, scope=request.policy))
         return AssociateInstancesResponse(
             results=[
                 convert.associate_result(name, malformed.get(name) or outcomes[convert.instance_id(name)])
@@ -159,6 +233,34 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             next_page_token=next_token((associations[-1].instance_id,), query) if more else "",
         )
 
+    @rpc(validation.list_associable_instances)
+    def ListAssociableInstances(
+        self, request: ListAssociableInstancesRequest, context: grpc.ServicerContext
+    ) -> ListAssociableInstancesResponse:
+        query = convert.query(request.parent, request.filter)
+        page = parse_page(request.page_size, request.page_token, query)
+        place = convert.place(request.parent)
+        found, token = list_associable_instances(self._deps, place, convert.instance_filter(request.filter), page)
+        return ListAssociableInstancesResponse(
+            associable_instances=[convert.associable_instance(place, each) for each in found],
+            next_page_token=next_token((token,), query) if token else "",
+        )
+
+    @rpc(validation.list_schedule_events)
+    def ListScheduleEvents(
+        self, request: ListScheduleEventsRequest, context: grpc.ServicerContext
+    ) -> ListScheduleEventsResponse:
+        query = convert.query(request.parent, request.filter)
+        page = parse_page(request.page_size, request.page_token, query)
+        place, policy_id = convert.place_and_policy(request.parent)
+        filter = convert.ledger_filter(request.filter)
+        entries, more = list_schedule_events(self._deps, place, policy_id, filter, page)
+        last = (to_micros(entries[-1][1].time), entries[-1][0]) if more else ()
+        return ListScheduleEventsResponse(
+            schedule_events=[convert.schedule_event(entry) for _, entry in entries],
+            next_page_token=next_token(last, query) if more else "",
+        )
+
     @rpc(validation.get_policy_limit)
     def GetPolicyLimit(self, request: GetPolicyLimitRequest, context: grpc.ServicerContext) -> PolicyLimit:
         return convert.policy_limit(get_policy_limit(self._deps, convert.place_of_limit(request.name)))
@@ -167,6 +269,19 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     def UpdatePolicyLimit(self, request: UpdatePolicyLimitRequest, context: grpc.ServicerContext) -> PolicyLimit:
         place = convert.place_of_limit(request.policy_limit.name)
         return convert.policy_limit(update_policy_limit(self._deps, place, request.policy_limit.limit))
+
+    @rpc(validation.preview_schedule)
+    def PreviewSchedule(
+        self, request: PreviewScheduleRequest, context: grpc.ServicerContext
+    ) -> PreviewScheduleResponse:
+        schedule = convert.schedule(request.schedule) if request.HasField("schedule") else None
+        count = request.count or _DEFAULT_PREVIEW
+        if request.policy:
+            times = preview_policy(self._deps, convert.policy_key(request.policy), schedule, count)
+        else:
+            assert schedule is not None, "validation asks for one of the two"
+            times = preview_schedule(self._deps, schedule, count)
+        return convert.preview_response(times)
 
 
 def _malformed(place: Place, instances: Iterable[str]) -> dict[str, InvalidArgument]:
@@ -213,3 +328,8 @@ class TriggerServicer(trigger_service_pb2_grpc.TriggerServiceServicer):
     ) -> LookUpRetentionsResponse:
         found = look_up_retentions(self._deps, request.policy_uids)
         return LookUpRetentionsResponse(policy_retentions=map(convert.policy_retention, found))
+
+    @rpc(validation.disable_logging)
+    def DisableLogging(self, request: DisableLoggingRequest, context: grpc.ServicerContext) -> DisableLoggingResponse:
+        disable_logging(self._deps, convert.missing_log_topics(request.missing_log_topics))
+        return DisableLoggingResponse()

@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
-from servicekit.config import ServerSettings, address, database_setting, integer, listen_setting, setting
+from servicekit.config import (
+    ServerSettings,
+    address,
+    database_setting,
+    integer,
+    listen_setting,
+    setting,
+    short_text,
+    switch,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,4 +23,9 @@ class Settings(ServerSettings):
     trigger_lease_seconds: int = setting(30, "operating time that a scheduler has for a trigger", integer(1, 3600))
     sweep_interval_seconds: int = setting(
         86_400, "product time between two sweeps for associations of deleted instances", integer(60, 31_536_000)
+    )
+    invite_only: bool = setting(False, "on: only invited accounts may change something; on or off", switch)
+    invited_accounts_file: str = setting("", "the invited accounts, one a line; read again when it changes", str)
+    invitation_contact: str = setting(
+        "ask whoever runs this service", "what others are told to do, after `to apply, `", short_text(120)
     )

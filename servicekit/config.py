@@ -52,6 +52,22 @@ def one_of(*values: str) -> Callable[[str], str]:
     return parse
 
 
+def switch(text: str) -> bool:
+    """`on` or `off`."""
+    return one_of("on", "off")(text) == "on"
+
+
+def short_text(max_bytes: int) -> Callable[[str], str]:
+    """A text for people that fits a message."""
+
+    def parse(text: str) -> str:
+        if not 0 < len(text.encode()) <= max_bytes:
+            raise ValueError(f"must be a text of 1 to {max_bytes} bytes")
+        return text
+
+    return parse
+
+
 def address(text: str) -> str:
     """`host:port`, where another service listens."""
     found = _ADDRESS.fullmatch(text)

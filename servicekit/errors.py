@@ -123,6 +123,13 @@ class InvalidArgument(ServiceError):
         )
 
 
+class PermissionDenied(ServiceError):
+    """The caller is known, and may not do this."""
+
+    code = Code.PERMISSION_DENIED
+    reason = "PERMISSION_DENIED"
+
+
 class NotFound(ServiceError):
     """There is no resource of this name."""
 

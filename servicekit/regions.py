@@ -42,6 +42,11 @@ def violation(field: str, name: str, served: Collection[str]) -> list[FieldViola
     return [FieldViolation(field, f"region {region[:63]} is not served here", REASON)]
 
 
+def first_name(message: Message) -> str:
+    """The first resource name in the message, at any depth; empty if there is none."""
+    return next((name for _, name in _names(message, "") if name), "")
+
+
 @functools.cache
 def _fields(descriptor: Descriptor, items: str) -> tuple[tuple[FieldDescriptor, bool], ...]:
     """The fields that hold resource names, and those whose messages may: with True, the field holds names itself."""

@@ -36,7 +36,10 @@ def rpc(
     Before the method: the contract's field behavior, the regions in `self.regions`, and `validator`, all violations at
     once. A batch method that answers each item by itself names their field in `per_item`: then only whether it is empty
     is looked at here, and the method looks at each item with `violations`. The field `shelf_mark` of a request for
-    `UpdateShelfMark` may lack fields of its own: it says what to change.
+    `UpdateShelfMark`, and single messages inside it, may lack fields of their own: it says what to change.
+
+    If the servicer has `admit`, a method that is not a Get, List or Preview is not run before that was given the
+    account of the first resource name in the request; it raises if that account may change nothing.
 
     After it: a ServiceError goes out with its details, any other exception as INTERNAL with an id and never its text.
     One `rpc` line is logged per failure and, unless `audit` says otherwise, per success of a method that is not a Get,
@@ -50,7 +53,8 @@ def rpc(
         violations_of = functools.partial(
             violations, validator=validator, create=create, per_item=per_item, partial=updated
         )
-        audited = not name.startswith(_READS) if audit is None else audit
+        changes = not name.startswith(_READS)
+        audited = changes if audit is None else audit
 
         @functools.wraps(method)
         def serve(self: S, request: Request, context: Context) -> Response:
@@ -58,6 +62,8 @@ def rpc(
                 started = time.perf_counter()
                 try:
                     check(self, request, violations_of)
+                    if changes:
+                        _admit(self, request)
                     response = method(self, request, context)
                 except Exception as error:  # noqa: BLE001 - a bug: whatever it is, its text stays here
                     failure = failure_of(error)
@@ -172,8 +178,14 @@ def _resource(message: Any) -> str:
 _name_fields = functools.cache(region_rules.name_fields)
 
 
+def _admit(servicer: object, request: Message) -> None:
+    admit = getattr(servicer, "admit", None)
+    if admit is not None:
+        admit(_account(request))
+
+
 def _account(request: Message) -> str:
-    parts = _resource(request).split("/", 2)
+    parts = region_rules.first_name(request).split("/", 2)
     return parts[1][:63] if len(parts) > 1 and parts[0] == "accounts" else ""
 
 

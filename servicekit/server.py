@@ -182,6 +182,8 @@ def main(
     logs.configure(name, settings.log_level)
     try:
         run(compose(settings))
+    except ConfigError as error:
+        return _give_up(name, *error.problems)
     except (PortInUse, ClockFileError) as error:
         return _give_up(name, str(error))
     except (DatabaseTooNew, DatabaseUnavailable) as error:

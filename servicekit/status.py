@@ -38,6 +38,7 @@ _TRANSPORT = frozenset(
 _CLASSES: dict[Code, type[ServiceError]] = {
     Code.INVALID_ARGUMENT: errors.InvalidArgument,
     Code.NOT_FOUND: errors.NotFound,
+    Code.PERMISSION_DENIED: errors.PermissionDenied,
     Code.ALREADY_EXISTS: errors.AlreadyExists,
     Code.ABORTED: errors.Aborted,
     Code.FAILED_PRECONDITION: errors.FailedPrecondition,

@@ -1,45 +1,43 @@
 """Associates instances with a policy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from policy_service.commands.association_answers import answers, remember_answers
 from policy_service.commands.dissolve_associations import dissolve_associations
 from policy_service.dependencies import Dependencies
-from policy_service.domain.association import Association, SystemDisk, decide, instance_name
+from policy_service.domain.association import Association, Linked, SystemDisk, decide, instance_name
 from policy_service.domain.errors import InstanceNotFound, PolicyNotFound
 from policy_service.domain.policy import PolicyKey
 from policy_service.store import associations, policies
 from policy_service.store.associations import ConcurrentChange
 from servicekit.errors import DatabaseUnavailable, ServiceError
+from servicekit.idempotency import Idempotency
 
 _ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class Linked:
-    """The instance's association with the policy, and the policy that it was moved from, if any."""
-
-    association: Association
-    previous: PolicyKey | None
 
 
 Outcomes = dict[str, Linked | ServiceError]
 
 
-def associate_instances(deps: Dependencies, key: PolicyKey, instance_ids: Sequence[str]) -> Outcomes:
+def associate_instances(
+    deps: Dependencies, key: PolicyKey, instance_ids: Sequence[str], asked: Idempotency
+) -> Outcomes:
     """What becomes of each instance of the policy's account and region, by id. Each id is given once.
 
-    Associations of instances that compute does not know are dissolved. Raises PolicyNotFound, Unavailable.
+    If the same was asked before, the associations that were made then; what failed then is tried again. Associations of
+    instances that compute does not know are dissolved. Raises PolicyNotFound, RequestIdReused, Unavailable.
     """
     with deps.database.read() as connection:
-        policies.get(connection, key)
-        before = associations.of_instances(connection, key.place, instance_ids)
-    found = _look_up(deps, key, instance_ids)
+        policy = policies.get(connection, key)
+        done = answers(connection, asked, policy, instance_ids, deps.clocks.product.now())
+        left = [id for id in instance_ids if id not in done]
+        before = associations.of_instances(connection, key.place, left)
+    found = _look_up(deps, key, left)
     gone = [before[id] for id, disk in found.items() if isinstance(disk, InstanceNotFound) and id in before]
     dissolve_associations(deps, {association.uid: association.policy_uid for association in gone})
     for _ in range(_ATTEMPTS):
         try:
-            return _link(deps, key, instance_ids, found)
+            return done | _link(deps, key, found, asked)
         except ConcurrentChange:
             continue
     raise DatabaseUnavailable("DATABASE_LOCKED", "others are just associating the same instances")
@@ -52,11 +50,13 @@ def _look_up(deps: Dependencies, key: PolicyKey, instance_ids: Sequence[str]) ->
 
 
 def _link(
-    deps: Dependencies, key: PolicyKey, instance_ids: Sequence[str], found: dict[str, SystemDisk | ServiceError]
+    deps: Dependencies, key: PolicyKey, found: dict[str, SystemDisk | ServiceError], asked: Idempotency
 ) -> Outcomes:
     now = deps.clocks.product.now()
     with deps.database.write() as connection:
         target = policies.get(connection, key)
+        done = answers(connection, asked, target, list(found), now)
+        instance_ids = [id for id in found if id not in done]
         seen = associations.of_instances(connection, key.place, instance_ids)
         locked = policies.lock(connection, {target.uid, *(association.policy_uid for association in seen.values())})
         if target.uid not in locked:
@@ -68,7 +68,9 @@ def _link(
         added = {id: Association(deps.ids.uid(), target.uid, key, id, now) for id in decision.link}
         associations.unlink(connection, [present[id] for id in decision.link if id in present])
         associations.link(connection, added.values())
-    return {id: decision.refuse.get(id) or _linked(id, added, present) for id in instance_ids}
+        linked = {id: _linked(id, added, present) for id in instance_ids if id not in decision.refuse}
+        remember_answers(connection, asked, target, linked, now)
+    return done | linked | decision.refuse
 
 
 def _linked(instance_id: str, added: dict[str, Association], present: dict[str, Association]) -> Linked:

@@ -2,9 +2,10 @@
 
 from policy_service.commands.settling import locked_policy, settle_due_points
 from policy_service.dependencies import Dependencies
+from policy_service.domain.ledger import Event, changed_entry
 from policy_service.domain.policy import Policy, PolicyKey, disable
 from policy_service.domain.triggers import MissedReason
-from policy_service.store import policies
+from policy_service.store import ledger, policies
 
 
 def disable_policy(deps: Dependencies, key: PolicyKey, etag: str) -> Policy:
@@ -12,10 +13,13 @@ def disable_policy(deps: Dependencies, key: PolicyKey, etag: str) -> Policy:
 
     Raises PolicyNotFound, StaleEtag.
     """
+    now = deps.clocks.product.now()
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
-        disabled = disable(policy, deps.clocks.product.now())
-        if disabled != policy:
-            settle_due_points(deps, connection, policy, MissedReason.POLICY_DISABLED)
-            policies.update_state(connection, disabled)
+        if not policy.enabled:
+            return policy
+        settled = settle_due_points(deps, connection, policy, MissedReason.POLICY_DISABLED, now)
+        disabled = disable(settled, now)
+        policies.update(connection, disabled)
+        ledger.append(connection, [changed_entry(disabled, Event.DISABLED, now)])
     return disabled

@@ -2,15 +2,18 @@
 
 from policy_service.commands.settling import locked_policy
 from policy_service.dependencies import Dependencies
+from policy_service.domain.ledger import Event, changed_entry
 from policy_service.domain.policy import Policy, PolicyKey, enable
-from policy_service.store import policies
+from policy_service.store import ledger, policies
 
 
 def enable_policy(deps: Dependencies, key: PolicyKey, etag: str) -> Policy:
-    """The enabled policy, unchanged if it was enabled. Raises PolicyNotFound, StaleEtag."""
+    """The enabled policy, unchanged if it was enabled. Raises PolicyNotFound, StaleEtag, ScheduleExhausted."""
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
-        enabled = enable(policy, deps.clocks.product.now())
+        now = deps.clocks.product.now()
+        enabled = enable(policy, now)
         if enabled != policy:
-            policies.update_state(connection, enabled)
+            policies.update(connection, enabled)
+            ledger.append(connection, [changed_entry(enabled, Event.ENABLED, now)])
     return enabled

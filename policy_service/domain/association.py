@@ -23,6 +23,22 @@ class SystemDisk(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Instance:
+    """An instance as a user picks it."""
+
+    instance_id: str
+    display_name: str
+
+
+@dataclass(frozen=True)
+class InstanceFilter:
+    """Chooses instances that fit both: with this id, and with this in their display name. Empty fits all (A7)."""
+
+    instance_id: str = ""
+    display_name: str = ""
+
+
+@dataclass(frozen=True)
 class Association:
     """The link of an instance to its only policy."""
 
@@ -36,6 +52,14 @@ class Association:
     def instance(self) -> str:
         """The instance's resource name."""
         return instance_name(self.policy.place, self.instance_id)
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The instance's association with the policy, and the policy that it was moved from, if any."""
+
+    association: Association
+    previous: PolicyKey | None
 
 
 def instance_name(place: Place, instance_id: str) -> str:

@@ -1,7 +1,7 @@
 """Policies."""
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,16 +9,16 @@ from sqlalchemy.exc import IntegrityError
 
 from policy_service.domain.errors import PolicyNotFound
 from policy_service.domain.policy import Logging, Place, Policy, PolicyFilter, PolicyKey, PolicySpec
-from policy_service.domain.schedule import Interval, Schedule, Unit
+from policy_service.domain.schedule import Anchor
 from policy_service.domain.triggers import Candidate
-from policy_service.store import retentions
+from policy_service.store import retentions, schedules
 from policy_service.store.among import among
 from policy_service.store.schema import associations, metadata
 from policy_service.store.schema import policies as table
 from servicekit.database import constraint_name
 from servicekit.errors import AlreadyExists
 from servicekit.paging import Page
-from servicekit.sql import contains
+from servicekit.sql import contains, rows_in
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 
 _c = table.c
@@ -59,6 +59,13 @@ def existing(connection: sa.Connection, uids: Collection[str]) -> set[str]:
     return set(connection.scalars(sa.select(_c.uid).where(among(_c.uid, uids))))
 
 
+def uids_of(connection: sa.Connection, keys: Collection[PolicyKey]) -> dict[PolicyKey, str]:
+    """The uid of each of the policies that exists."""
+    columns = (_c.account, _c.region, _c.policy_id)
+    rows = connection.execute(sa.select(*columns, _c.uid).where(rows_in(columns, [tuple(key) for key in keys])))
+    return {PolicyKey(account, region, policy_id): uid for account, region, policy_id, uid in rows}
+
+
 def page(connection: sa.Connection, place: Place, filter: PolicyFilter, page: Page) -> list[Policy]:
     """The policies of a place that fit, by id: one more than the page's size, if there are that many."""
     query = sa.select(table).where(_c.account == place.account, _c.region == place.region, *_conditions(filter))
@@ -83,17 +90,28 @@ def _conditions(filter: PolicyFilter) -> Iterable[sa.ColumnElement[bool]]:
         yield _c.uid.in_(of_instance)
 
 
-def update_state(connection: sa.Connection, policy: Policy) -> None:
-    """Stores what enabling and disabling change."""
-    connection.execute(
-        sa.update(table)
-        .where(_c.uid == policy.uid)
-        .values(
-            next_execution_micros=to_micros_or_none(policy.next_execution),
-            revision=policy.revision,
-            update_micros=to_micros(policy.update_time),
-        )
-    )
+def update(connection: sa.Connection, policy: Policy) -> None:
+    """Stores all of a policy that is locked, but for the number of its instances."""
+    row = _row(policy)
+    del row["instance_count"]
+    connection.execute(sa.update(table).where(_c.uid == policy.uid).values(row))
+
+
+def topics_in_use(connection: sa.Connection, after: str, limit: int) -> list[str]:
+    """The log topics that policies log to, each once, in the order of their names, from the one after `after`."""
+    query = sa.select(_c.log_topic).distinct().where(_c.log_topic > after, _c.logging_enabled)
+    return [topic for (topic,) in connection.execute(query.order_by(_c.log_topic).limit(limit))]
+
+
+def logging_to(connection: sa.Connection, topics: Collection[str], limit: int) -> list[tuple[str, str]]:
+    """Policies that log to these topics, by uid, each with its topic."""
+    query = sa.select(_c.uid, _c.log_topic).where(among(_c.log_topic, topics), _c.logging_enabled)
+    return [(uid, topic) for uid, topic in connection.execute(query.limit(limit))]
+
+
+def stop_logging(connection: sa.Connection, uids: Collection[str]) -> None:
+    """Turns logging off since the topic is gone. No user did that: etag and update time stay."""
+    connection.execute(sa.update(table).where(among(_c.uid, uids)).values(logging_enabled=False, log_topic_gone=True))
 
 
 def delete(connection: sa.Connection, uid: str) -> None:
@@ -148,14 +166,18 @@ def update_triggered(connection: sa.Connection, moved_on: Collection[Policy]) ->
             .values(
                 next_execution_micros=sa.bindparam("next"),
                 last_execution_micros=sa.bindparam("last"),
+                settled_micros=sa.bindparam("settled"),
                 execution_count=sa.bindparam("executions"),
+                limited_count=sa.bindparam("limited"),
             ),
             [
                 {
                     "key": policy.uid,
                     "next": to_micros_or_none(policy.next_execution),
                     "last": to_micros_or_none(policy.last_execution),
+                    "settled": to_micros_or_none(policy.settled),
                     "executions": policy.execution_count,
+                    "limited": policy.limited_count,
                 }
                 for policy in moved_on
             ],
@@ -170,19 +192,23 @@ def _row(policy: Policy) -> dict[str, Any]:
         "display_name": spec.display_name,
         "display_name_folded": spec.display_name.casefold(),
         "description": spec.description,
-        "start_micros": to_micros(spec.schedule.start_time),
-        "interval_count": spec.schedule.interval.count,
-        "interval_unit": spec.schedule.interval.unit.value,
+        **schedules.to_columns(spec.schedule),
+        "anchor_micros": to_micros(policy.anchor.moment) if policy.anchor else None,
+        "anchor_wall_micros": to_micros(policy.anchor.wall.replace(tzinfo=UTC)) if policy.anchor else None,
         "devices": spec.devices,
         "log_topic": spec.logging.topic if spec.logging else None,
         "logging_enabled": spec.logging is not None and spec.logging.enabled,
         "next_execution_micros": to_micros_or_none(policy.next_execution),
         "last_execution_micros": to_micros_or_none(policy.last_execution),
+        "settled_micros": to_micros_or_none(policy.settled),
         "execution_count": policy.execution_count,
+        "limited_count": policy.limited_count,
         "instance_count": policy.instance_count,
         "revision": policy.revision,
         "create_micros": to_micros(policy.create_time),
         "update_micros": to_micros(policy.update_time),
+        "replicated_from": policy.replicated_from or None,
+        "log_topic_gone": spec.logging is not None and spec.logging.topic_gone,
         "retention": retentions.to_json(spec.retention),
     }
 
@@ -194,16 +220,26 @@ def _policy(row: sa.Row[Any]) -> Policy:
         spec=PolicySpec(
             display_name=row.display_name,
             description=row.description,
-            schedule=Schedule(from_micros(row.start_micros), Interval(row.interval_count, Unit(row.interval_unit))),
+            schedule=schedules.from_columns(row._asdict()),
             devices=None if row.devices is None else tuple(row.devices),
-            logging=None if row.log_topic is None else Logging(row.log_topic, row.logging_enabled),
+            logging=None if row.log_topic is None else Logging(row.log_topic, row.logging_enabled, row.log_topic_gone),
             retention=retentions.from_json(row.retention),
         ),
+        anchor=_anchor(row),
         next_execution=from_micros_or_none(row.next_execution_micros),
         last_execution=from_micros_or_none(row.last_execution_micros),
+        settled=from_micros_or_none(row.settled_micros),
         execution_count=row.execution_count,
+        limited_count=row.limited_count,
         instance_count=row.instance_count,
         revision=row.revision,
         create_time=from_micros(row.create_micros),
         update_time=from_micros(row.update_micros),
+        replicated_from=row.replicated_from or "",
     )
+
+
+def _anchor(row: sa.Row[Any]) -> Anchor | None:
+    if row.anchor_micros is None:
+        return None
+    return Anchor(from_micros(row.anchor_micros), from_micros(row.anchor_wall_micros).replace(tzinfo=None))

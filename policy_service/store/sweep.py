@@ -1,5 +1,6 @@
-"""How far the sweep for associations of deleted instances is."""
+"""How far each sweep is."""
 
+import enum
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,24 +10,30 @@ from policy_service.store.schema import sweep as table
 from servicekit.sql import insert_missing
 from servicekit.timestamps import from_micros, to_micros
 
-_NAME = "missing-instances"
+
+class Sweep(enum.StrEnum):
+    """What is looked for: associations of deleted instances, by uid; deleted log topics, by name; history by number."""
+
+    MISSING_INSTANCES = "missing-instances"
+    MISSING_LOG_TOPICS = "missing-log-topics"
+    OLD_HISTORY = "old-history"
 
 
 @dataclass(frozen=True)
 class Position:
-    """The next piece is due at `next_time`, in product time, and begins after this association."""
+    """The next piece is due at `next_time`, in product time, and begins after this key."""
 
-    after_uid: str
+    after: str
     next_time: datetime
 
 
-def get(connection: sa.Connection) -> Position | None:
-    """None before the first sweep."""
-    row = connection.execute(sa.select(table).where(table.c.name == _NAME)).one_or_none()
+def get(connection: sa.Connection, of: Sweep) -> Position | None:
+    """None before the first piece."""
+    row = connection.execute(sa.select(table).where(table.c.name == of.value)).one_or_none()
     return None if row is None else Position(row.after_uid, from_micros(row.next_micros))
 
 
-def put(connection: sa.Connection, position: Position) -> None:
-    place = {"after_uid": position.after_uid, "next_micros": to_micros(position.next_time)}
-    insert_missing(connection, table, [{"name": _NAME, **place}])
-    connection.execute(sa.update(table).where(table.c.name == _NAME).values(place))
+def put(connection: sa.Connection, of: Sweep, position: Position) -> None:
+    place = {"after_uid": position.after, "next_micros": to_micros(position.next_time)}
+    insert_missing(connection, table, [{"name": of.value, **place}])
+    connection.execute(sa.update(table).where(table.c.name == of.value).values(place))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from servicekit.loop import Wake
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
+from tests.support.compute_sim import at_once
 from tests.support.policy_service import (
     FIRST,
     LOCAL,
@@ -113,6 +115,17 @@ def test_policy_takes_100_instances_and_refuses_the_101st(service: PolicyService
         assert error.metadata == {"limit": "100", "used": "100"}
         assert error.quota is not None
         assert error.quota.subject == POLICY
+    assert len(service.linked()) == 100
+
+
+@pytest.mark.rule("A3")
+def test_last_of_100_places_goes_to_one_of_many_that_ask_at_once(service: PolicyService) -> None:
+    service.link(*[f"web-{number:03}" for number in range(99)])
+    racers = [instance_name(f"racer-{number}") for number in range(16)]
+    service.compute.add(*racers)
+    answers = at_once([partial(service.associate, racer) for racer in racers])
+    refused = [result.error for results in answers for result in results if result.HasField("error")]  # type: ignore[union-attr]
+    assert [from_status(error).reason for error in refused] == ["ASSOCIATION_LIMIT"] * 15
     assert len(service.linked()) == 100
 
 

@@ -422,6 +422,7 @@ def test_what_was_triggered_before_the_deletion_is_still_leased(service: PolicyS
 @pytest.mark.rule("P16")
 @pytest.mark.parametrize(("size", "expected"), [(0, 20), (1, 1), (99, 99), (100, 100), (101, 100), (2**31 - 1, 100)])
 def test_page_size_is_20_by_default_and_at_most_100(service: PolicyService, size: int, expected: int) -> None:
+    service.set_limit(101)
     for number in range(101):
         service.create(f"policy-{number:03}")
     page = listed(service, page_size=size)

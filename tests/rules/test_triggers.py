@@ -53,8 +53,8 @@ def lease_out(service: PolicyService, times: int) -> list[Trigger]:
     return leased
 
 
-def history(service: PolicyService, policy: Policy) -> list[tuple[Kind, Points, MissedReason | None]]:
-    return [(entry.event, entry.points, entry.reason) for entry in service.ledger(policy.uid)]
+def history(service: PolicyService, policy: Policy) -> list[tuple[Kind, Points | None, object]]:
+    return [(Kind(entry.event), entry.points, entry.reason) for entry in service.ledger(policy.uid)]
 
 
 def missed(first: datetime, last: datetime, count: int, reason: reason_pb2.Reason.ValueType) -> MissedPoints:

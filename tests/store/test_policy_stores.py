@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,8 @@ from sqlalchemy.exc import IntegrityError
 
 from policy_service.domain.association import Association
 from policy_service.domain.errors import PolicyNotFound
-from policy_service.domain.ledger import LedgerEntry
 from policy_service.domain.policy import Logging, Policy, PolicyFilter, PolicyKey, PolicySpec, new_policy
-from policy_service.domain.schedule import Interval, Points, Schedule, Unit
+from policy_service.domain.schedule import Anchor, CatchUp, Interval, Points, Schedule, Unit
 from policy_service.domain.triggers import (
     Candidate,
     Kind,
@@ -26,10 +25,10 @@ from policy_service.domain.triggers import (
     settle,
     take_up,
 )
-from policy_service.store import associations, ledger, policies, sweep, triggers
+from policy_service.store import associations, policies, sweep, triggers
 from policy_service.store.associations import ConcurrentChange
 from policy_service.store.schema import metadata
-from policy_service.store.sweep import Position
+from policy_service.store.sweep import Position, Sweep
 from policy_service.store.triggers import Leasable
 from servicekit.database import Database, constraint_name
 from servicekit.errors import AlreadyExists
@@ -67,6 +66,21 @@ def policy(uid: str = "p-1", key: PolicyKey = KEY, *, due: timedelta = timedelta
     return new_policy(key, uid, spec, enabled=enabled, now=START - HOUR)
 
 
+def scheduled_in_full(policy: Policy) -> Policy:
+    """With all that a schedule can say, and counted from a point that a gap had moved."""
+    schedule = Schedule(
+        START,
+        Interval(2, Unit.WEEK),
+        time_zone="America/New_York",
+        execution_limit=1_000_000,
+        catch_up=CatchUp.NONE,
+        catch_up_window=timedelta(minutes=5),
+        spread=timedelta(hours=1),
+    )
+    anchor = Anchor(datetime(2026, 3, 8, 7, tzinfo=UTC), datetime.fromisoformat("2026-03-08T02:30:00.000001"))
+    return replace(policy, spec=replace(policy.spec, schedule=schedule), anchor=anchor)
+
+
 def insert(connection: sa.Connection, *added: Policy) -> None:
     for each in added:
         policies.insert(connection, each)
@@ -84,7 +98,13 @@ def trigger(uid: str, scheduled: timedelta = timedelta(0), policy_uid: str = "p-
 
 def test_policy_is_read_back_as_it_was_written(connection: sa.Connection) -> None:
     full = replace(
-        policy(), last_execution=START - HOUR + MICROSECOND, execution_count=2**40, instance_count=100, revision=2**40
+        scheduled_in_full(policy()),
+        last_execution=START - HOUR + MICROSECOND,
+        settled=START + MICROSECOND,
+        execution_count=2**40,
+        limited_count=2**40 - 1,
+        instance_count=100,
+        revision=2**40,
     )
     bare = replace(
         policy("p-2", KEY._replace(policy_id="bare"), enabled=False),
@@ -157,10 +177,12 @@ def test_triggering_stores_what_it_changes_of_each_policy(connection: sa.Connect
     policies.update_triggered(connection, [])
 
 
-def test_changed_state_is_stored_and_deleted_policies_are_gone(connection: sa.Connection) -> None:
+def test_changes_are_stored_but_for_the_number_of_instances_and_deleted_policies_are_gone(
+    connection: sa.Connection,
+) -> None:
     insert(connection, policy())
-    changed = replace(policy(), next_execution=None, revision=2, update_time=START)
-    policies.update_state(connection, changed)
+    changed = replace(scheduled_in_full(policy()), next_execution=None, settled=START, revision=2, update_time=START)
+    policies.update(connection, replace(changed, instance_count=7))
     assert policies.get(connection, KEY) == changed
     assert policies.next_due(connection) is None
     policies.delete(connection, "p-1")
@@ -212,7 +234,7 @@ def test_policy_with_associations_cannot_be_deleted(database: Database) -> None:
 
 def test_triggers_are_read_back_as_they_were_written(connection: sa.Connection) -> None:
     now = START + timedelta(hours=25)
-    taken_up = take_up(policy(), "t-1", LINKED, now)[1]
+    taken_up = replace(take_up(policy(), "t-1", LINKED, now)[1], spread=timedelta(minutes=59, seconds=59))
     missed = settle(policy("p-2"), "t-2", MissedReason.POLICY_DISABLED, now)
     run = replace(run_now(policy("p-3"), "t-3", "run", (), now), devices=None)
     assert missed is not None
@@ -264,23 +286,12 @@ def test_run_now_is_pending_while_its_trigger_is_there(connection: sa.Connection
     assert not triggers.run_now_pending(connection, "p-2")
 
 
-def test_ledger_keeps_the_order_of_writing(connection: sa.Connection) -> None:
-    points = Points(START, START + HOUR, 2)
-    entries = [
-        LedgerEntry(KEY, "p-1", Kind.RUN_NOW, points, None, START + HOUR),
-        LedgerEntry(KEY, "p-1", Kind.MISSED, points, MissedReason.POISONED, START),
-    ]
-    ledger.append(connection, entries)
-    ledger.append(connection, [replace(entries[0], policy_uid="p-2")])
-    ledger.append(connection, [])
-    assert ledger.of_policy(connection, "p-1") == entries
-
-
 def test_position_of_the_sweep_is_replaced(connection: sa.Connection) -> None:
-    assert sweep.get(connection) is None
+    assert sweep.get(connection, Sweep.MISSING_INSTANCES) is None
     for position in (Position("a-1", START), Position("", START + HOUR)):
-        sweep.put(connection, position)
-        assert sweep.get(connection) == position
+        sweep.put(connection, Sweep.MISSING_INSTANCES, position)
+        assert sweep.get(connection, Sweep.MISSING_INSTANCES) == position
+    assert sweep.get(connection, Sweep.MISSING_LOG_TOPICS) is None
 
 
 def test_lists_of_many_thousand_uids_are_one_statement(connection: sa.Connection) -> None:

@@ -2,7 +2,7 @@
 
 from tests.support.clocks import START, ManualClocks, clocks
 from tests.support.databases import database, migration_differences
-from tests.support.rpcs import error_of, errors_at_once, running_server
+from tests.support.rpcs import error_of, running_server
 
 __all__ = [
     "START",
@@ -10,7 +10,6 @@ __all__ = [
     "clocks",
     "database",
     "error_of",
-    "errors_at_once",
     "migration_differences",
     "running_server",
 ]

@@ -1,25 +1,35 @@
 """A real policy service in this process, beside fakes of the services that it asks."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 
-from autoimage.compute.v1 import instance_service_pb2_grpc
-from autoimage.compute.v1.compute_pb2 import Instance, InstanceDisk
+from autoimage.compute.v1 import instance_service_pb2_grpc, quota_service_pb2_grpc
+from autoimage.compute.v1.compute_pb2 import Instance, InstanceDisk, Quota
 from autoimage.compute.v1.instance_service_pb2 import (
     BatchGetInstancesRequest,
     BatchGetInstancesResponse,
     InstanceResult,
+    ListInstancesRequest,
+    ListInstancesResponse,
 )
+from autoimage.compute.v1.quota_service_pb2 import ListQuotasRequest, ListQuotasResponse
 from autoimage.log.v1 import log_service_pb2_grpc
 from autoimage.log.v1.log_pb2 import LogTopic
-from autoimage.log.v1.log_service_pb2 import GetLogTopicRequest
+from autoimage.log.v1.log_service_pb2 import (
+    BatchGetLogTopicsRequest,
+    BatchGetLogTopicsResponse,
+    GetLogTopicRequest,
+    LogTopicResult,
+)
 from autoimage.policy.v1.policy_pb2 import Association, Interval, Policy, PolicyLimit, Schedule
 from autoimage.policy.v1.policy_service_pb2 import (
     AssociateInstanceResult,
@@ -35,7 +45,15 @@ from autoimage.policy.v1.policy_service_pb2 import (
     GetPolicyLimitRequest,
     GetPolicyRequest,
     ListAssociationsRequest,
+    ListScheduleEventsRequest,
+    ListScheduleEventsResponse,
+    PreviewedTime,
+    PreviewScheduleRequest,
+    ReplicatePolicyRequest,
+    ReplicationResult,
+    ReplicationTarget,
     UpdatePolicyLimitRequest,
+    UpdatePolicyRequest,
 )
 from autoimage.policy.v1.policy_service_pb2_grpc import PolicyServiceStub
 from autoimage.policy.v1.trigger_service_pb2 import (
@@ -47,7 +65,9 @@ from autoimage.policy.v1.trigger_service_pb2 import (
 from autoimage.policy.v1.trigger_service_pb2_grpc import TriggerServiceStub
 from policy_service.clients import Compute, Logs
 from policy_service.dependencies import Dependencies
-from policy_service.domain.ledger import LedgerEntry
+from policy_service.domain.ledger import Event, LedgerEntry, LedgerFilter
+from policy_service.domain.policy import Place
+from policy_service.domain.triggers import Kind
 from policy_service.main import registrations
 from policy_service.store import ledger
 from servicekit.client import Client
@@ -55,6 +75,7 @@ from servicekit.clock import Clocks
 from servicekit.database import Database
 from servicekit.errors import NotFound, ServiceError
 from servicekit.ids import Ids
+from servicekit.paging import Page
 from servicekit.rpc import refuse
 from servicekit.status import to_status
 from servicekit.timestamps import to_proto
@@ -64,7 +85,7 @@ PLACE = "accounts/acme/regions/cn-north-1"
 POLICY = f"{PLACE}/policies/nightly"
 LIMIT = f"{PLACE}/policyLimit"
 TOPIC = f"{PLACE}/logSets/backups/logTopics/executions"
-REGIONS = frozenset({"cn-north-1", "cn-south-1"})
+REGIONS = frozenset({"cn-north-1", "cn-south-1", "cn-east-2"})
 FIRST = START + timedelta(hours=1)
 """The first point of a policy that a test creates without saying when."""
 LEASE = timedelta(seconds=30)
@@ -78,13 +99,16 @@ def instance_name(instance_id: str, place: str = PLACE) -> str:
 
 
 @dataclass
-class FakeCompute(instance_service_pb2_grpc.InstanceServiceServicer):
-    """Compute with the instances and errors that a test wishes for."""
+class FakeCompute(instance_service_pb2_grpc.InstanceServiceServicer, quota_service_pb2_grpc.QuotaServiceServicer):
+    """Compute with the instances, quotas and errors that a test wishes for."""
 
     instances: dict[str, Instance] = field(default_factory=dict)
     item_errors: dict[str, ServiceError] = field(default_factory=dict)
     error: ServiceError | None = None
     requests: list[BatchGetInstancesRequest] = field(default_factory=list)
+    list_requests: list[ListInstancesRequest] = field(default_factory=list)
+    quotas: dict[str, int] = field(default_factory=lambda: {"images": 5, "snapshots": 15})
+    quota_requests: list[ListQuotasRequest] = field(default_factory=list)
 
     def add(self, *names: str, system_disk: InstanceDisk.Kind.ValueType | None = CLOUD) -> None:
         """With a data disk each, of the other kind, that must not be taken for the system disk."""
@@ -102,6 +126,25 @@ class FakeCompute(instance_service_pb2_grpc.InstanceServiceServicer):
             refuse(context, self.error)
         return BatchGetInstancesResponse(results=[self._result(name) for name in request.names])
 
+    def ListInstances(self, request: ListInstancesRequest, context: grpc.ServicerContext) -> ListInstancesResponse:
+        """All that are there, whatever the filter: that it was asked for is what a test can see. Pages go by number."""
+        self.list_requests.append(request)
+        if self.error is not None:
+            refuse(context, self.error)
+        first = int(request.page_token or 0)
+        after = first + request.page_size
+        found = [each for _, each in sorted(self.instances.items()) if each.name.startswith(f"{request.parent}/")]
+        return ListInstancesResponse(
+            instances=found[first:after], next_page_token=str(after) if after < len(found) else ""
+        )
+
+    def ListQuotas(self, request: ListQuotasRequest, context: grpc.ServicerContext) -> ListQuotasResponse:
+        self.quota_requests.append(request)
+        if self.error is not None:
+            refuse(context, self.error)
+        quotas = [Quota(name=f"{request.parent}/quotas/{kind}", limit=limit) for kind, limit in self.quotas.items()]
+        return ListQuotasResponse(quotas=quotas)
+
     def _result(self, name: str) -> InstanceResult:
         error = self.item_errors.get(name)
         if error is None and name in self.instances:
@@ -114,7 +157,9 @@ class FakeLogs(log_service_pb2_grpc.LogServiceServicer):
     """A log service with the topics and errors that a test wishes for."""
 
     topics: dict[str, LogTopic] = field(default_factory=dict)
+    item_errors: dict[str, ServiceError] = field(default_factory=dict)
     error: ServiceError | None = None
+    requests: list[BatchGetLogTopicsRequest] = field(default_factory=list)
 
     def add(
         self,
@@ -133,6 +178,20 @@ class FakeLogs(log_service_pb2_grpc.LogServiceServicer):
             refuse(context, NotFound("log topic", request.name))
         return self.topics[request.name]
 
+    def BatchGetLogTopics(
+        self, request: BatchGetLogTopicsRequest, context: grpc.ServicerContext
+    ) -> BatchGetLogTopicsResponse:
+        self.requests.append(request)
+        if self.error is not None:
+            refuse(context, self.error)
+        return BatchGetLogTopicsResponse(results=[self._result(name) for name in request.names])
+
+    def _result(self, name: str) -> LogTopicResult:
+        error = self.item_errors.get(name)
+        if error is None and name in self.topics:
+            return LogTopicResult(log_topic=self.topics[name])
+        return LogTopicResult(error=to_status(error or NotFound("log topic", name)))
+
 
 @dataclass(frozen=True)
 class PolicyService:
@@ -150,8 +209,18 @@ class PolicyService:
             CreatePolicyRequest(parent=parent, policy_id=policy_id, policy=policy(**fields))
         )
 
-    def get(self, policy_id: str = "nightly") -> Policy:
-        return self.policies.GetPolicy(GetPolicyRequest(name=policy_name(policy_id)))
+    def get(self, policy_id: str = "nightly", place: str = PLACE) -> Policy:
+        return self.policies.GetPolicy(GetPolicyRequest(name=policy_name(policy_id, place)))
+
+    def update(self, *paths: str, policy_id: str = "nightly", etag: str = "", **fields: object) -> Policy:
+        """Changes these paths to what the fields say; without paths, the fields."""
+        changed = Policy(name=policy_name(policy_id), etag=etag, **fields)  # type: ignore[arg-type]
+        return self.policies.UpdatePolicy(UpdatePolicyRequest(policy=changed, update_mask=FieldMask(paths=paths)))
+
+    def preview(self, policy_id: str = "", count: int = 0, schedule: Schedule | None = None) -> list[PreviewedTime]:
+        name = policy_name(policy_id) if policy_id else ""
+        request = PreviewScheduleRequest(parent=PLACE, policy=name, count=count, schedule=schedule)
+        return list(self.policies.PreviewSchedule(request).times)
 
     def enable(self, policy_id: str = "nightly", etag: str = "") -> Policy:
         return self.policies.EnablePolicy(EnablePolicyRequest(name=policy_name(policy_id), etag=etag))
@@ -165,6 +234,10 @@ class PolicyService:
     def execute(self, policy_id: str = "nightly", request_id: str = "") -> ExecutePolicyResponse:
         return self.policies.ExecutePolicy(ExecutePolicyRequest(name=policy_name(policy_id), request_id=request_id))
 
+    def replicate(self, *targets: ReplicationTarget, request_id: str = "") -> list[ReplicationResult]:
+        request = ReplicatePolicyRequest(name=POLICY, targets=targets, request_id=request_id)
+        return list(self.policies.ReplicatePolicy(request).results)
+
     def limit(self) -> tuple[int, int]:
         """How many policies there may be, and how many there are."""
         found = self.policies.GetPolicyLimit(GetPolicyLimitRequest(name=LIMIT))
@@ -174,9 +247,11 @@ class PolicyService:
         request = UpdatePolicyLimitRequest(policy_limit=PolicyLimit(name=LIMIT, limit=limit))
         return self.policies.UpdatePolicyLimit(request)
 
-    def associate(self, *instances: str, policy_id: str = "nightly") -> list[AssociateInstanceResult]:
+    def associate(
+        self, *instances: str, policy_id: str = "nightly", request_id: str = ""
+    ) -> list[AssociateInstanceResult]:
         """By full names."""
-        request = AssociateInstancesRequest(policy=policy_name(policy_id), instances=instances)
+        request = AssociateInstancesRequest(policy=policy_name(policy_id), instances=instances, request_id=request_id)
         return list(self.policies.AssociateInstances(request).results)
 
     def disassociate(self, *instances: str, policy_id: str = "nightly") -> list[DisassociateInstanceResult]:
@@ -204,8 +279,14 @@ class PolicyService:
         self.triggers.AckTriggers(AckTriggersRequest(trigger_uids=[trigger.uid for trigger in triggers]))
 
     def ledger(self, policy_uid: str) -> list[LedgerEntry]:
+        """What was triggered and missed of a policy in PLACE, oldest first."""
+        place, filter = Place("acme", "cn-north-1"), LedgerFilter(events=tuple(map(Event, Kind)))
         with self.deps.database.read() as connection:
-            return ledger.of_policy(connection, policy_uid)
+            lines = ledger.page(connection, place, None, filter, Page(1000, None))
+        return [line for _, line in lines if line.policy_uid == policy_uid]
+
+    def events(self, parent: str = POLICY, **fields: Any) -> ListScheduleEventsResponse:
+        return self.policies.ListScheduleEvents(ListScheduleEventsRequest(parent=parent, **fields))
 
 
 def policy_name(policy_id: str, place: str = PLACE) -> str:
@@ -219,20 +300,24 @@ def policy(**fields: object) -> Policy:
 
 
 def schedule(
-    start: timedelta = FIRST - START, count: int = 1, unit: Interval.Unit.ValueType = Interval.UNIT_DAY
+    start: timedelta | datetime = FIRST - START,
+    count: int = 1,
+    unit: Interval.Unit.ValueType = Interval.UNIT_DAY,
+    **fields: Any,
 ) -> Schedule:
-    """One that starts so long after START."""
-    return Schedule(start_time=to_proto(START + start), interval=Interval(count=count, unit=unit))
+    """One that starts then, or so long after START."""
+    start_time = START + start if isinstance(start, timedelta) else start
+    return Schedule(start_time=to_proto(start_time), interval=Interval(count=count, unit=unit), **fields)
 
 
 @contextmanager
-def running_policy_service(folder: Path) -> Iterator[PolicyService]:
-    """Empty, with its database in the folder and clocks that stand still at START."""
+def running_policy_service(folder: Path, *, admit: Callable[[str], None] | None = None) -> Iterator[PolicyService]:
+    """With its database in the folder, a new one or that of before, and clocks that stand still at START."""
     compute, logs = FakeCompute(), FakeLogs()  # type: ignore[abstract]  # what they lack is not called
     time = clocks()
     with peers(compute, logs) as client, closing_database(folder) as own:
         deps = dependencies(own, time, client)
-        with running_server(*registrations(deps, REGIONS)) as channel:
+        with running_server(*registrations(deps, REGIONS, admit)) as channel:
             yield PolicyService(PolicyServiceStub(channel), TriggerServiceStub(channel), deps, time, compute, logs)
 
 
@@ -246,13 +331,15 @@ def dependencies(own: Database, time: Clocks, client: Client) -> Dependencies:
         logs=Logs(client),
         trigger_lease=LEASE,
         sweep_interval=timedelta(days=1),
+        warning_deadline=timedelta(seconds=10),
     )
 
 
 @contextmanager
 def closing_database(folder: Path) -> Iterator[Database]:
-    """An empty database in the folder."""
-    own = database(folder, "policy_service")
+    """The database in the folder; an empty one if there is none."""
+    path = folder / "policy_service.db"
+    own = Database(f"sqlite:///{path}") if path.exists() else database(folder, "policy_service")
     try:
         yield own
     finally:
@@ -265,6 +352,7 @@ def peers(compute: FakeCompute, logs: FakeLogs) -> Iterator[Client]:
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool)
         instance_service_pb2_grpc.add_InstanceServiceServicer_to_server(compute, server)
+        quota_service_pb2_grpc.add_QuotaServiceServicer_to_server(compute, server)
         log_service_pb2_grpc.add_LogServiceServicer_to_server(logs, server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()

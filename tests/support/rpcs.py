@@ -1,7 +1,6 @@
 """Real servers for tests, and what their refusals mean."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,17 +35,3 @@ def error_of(call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Serv
     except ServiceError as error:
         return error
     pytest.fail(f"no error, but {response!r}")
-
-
-def errors_at_once(call: Callable[[int], Any], callers: int) -> list[ServiceError]:
-    """The errors of so many calls side by side, each given its number; those that succeed are left out."""
-
-    def error(number: int) -> ServiceError | None:
-        try:
-            call(number)
-        except grpc.RpcError as refused:
-            return from_rpc_error(refused)
-        return None
-
-    with ThreadPoolExecutor(callers) as pool:
-        return [found for found in pool.map(error, range(callers)) if found is not None]

@@ -52,6 +52,11 @@ class PolicyServiceStub:
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesResponse.FromString,
                 _registered_method=True)
+        self.UpdatePolicy = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/UpdatePolicy',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.FromString,
+                _registered_method=True)
         self.DeletePolicy = channel.unary_unary(
                 '/autoimage.policy.v1.PolicyService/DeletePolicy',
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.DeletePolicyRequest.SerializeToString,
@@ -66,6 +71,11 @@ class PolicyServiceStub:
                 '/autoimage.policy.v1.PolicyService/DisablePolicy',
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.DisablePolicyRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.FromString,
+                _registered_method=True)
+        self.ReplicatePolicy = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/ReplicatePolicy',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyResponse.FromString,
                 _registered_method=True)
         self.ExecutePolicy = channel.unary_unary(
                 '/autoimage.policy.v1.PolicyService/ExecutePolicy',
@@ -86,6 +96,21 @@ class PolicyServiceStub:
                 '/autoimage.policy.v1.PolicyService/ListAssociations',
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.FromString,
+                _registered_method=True)
+        self.ListAssociableInstances = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/ListAssociableInstances',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.FromString,
+                _registered_method=True)
+        self.PreviewSchedule = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/PreviewSchedule',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleResponse.FromString,
+                _registered_method=True)
+        self.ListScheduleEvents = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/ListScheduleEvents',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsResponse.FromString,
                 _registered_method=True)
         self.GetPolicyLimit = channel.unary_unary(
                 '/autoimage.policy.v1.PolicyService/GetPolicyLimit',
@@ -124,6 +149,15 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdatePolicy(self, request, context):
+        """Changes a policy. Points that are due are settled first. A new start time becomes the next execution; a new interval or
+        time zone counts from the latest execution, or from the start time if there was none, and next is the first point that
+        is not past. Refused when two scheduled times would be less than 12 hours apart.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeletePolicy(self, request, context):
         """Deletes a policy and unlinks its instances. An image that is being built is finished; executions, images and log
         entries stay. Points that were due and not yet triggered are recorded as missed.
@@ -143,6 +177,16 @@ class PolicyServiceServicer:
     def DisablePolicy(self, request, context):
         """Disables a policy: it triggers no more. What has been triggered goes on. Points that were due and not yet triggered are
         recorded as missed. Disabling a disabled policy changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplicatePolicy(self, request, context):
+        """Copies a policy to other regions of the same account, each for itself: the answer has a result for each, in the order of
+        the request. Schedule, disks, retention and state are copied; instances and the log destination are not. A start time
+        that is no longer valid moves to the first point of the schedule that is. The description gains a note that names the
+        source.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -173,6 +217,30 @@ class PolicyServiceServicer:
 
     def ListAssociations(self, request, context):
         """Lists the associations of a policy, in the order of the instances' ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAssociableInstances(self, request, context):
+        """Lists the instances of an account and region that can be associated, those whose system disk is a cloud disk, with the
+        policy that each has now, in the order of their ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewSchedule(self, request, context):
+        """Tells the next scheduled times: of a policy as it is, of a policy if its schedule were another, or of a schedule that
+        belongs to no policy yet. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListScheduleEvents(self, request, context):
+        """Lists the history of a policy's schedule, or of all policies of an account and region, oldest first. That of deleted
+        policies is listed too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,6 +278,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesResponse.SerializeToString,
             ),
+            'UpdatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePolicy,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.SerializeToString,
+            ),
             'DeletePolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.DeletePolicy,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.DeletePolicyRequest.FromString,
@@ -224,6 +297,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.DisablePolicy,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.DisablePolicyRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.SerializeToString,
+            ),
+            'ReplicatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplicatePolicy,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyResponse.SerializeToString,
             ),
             'ExecutePolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.ExecutePolicy,
@@ -244,6 +322,21 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ListAssociations,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.SerializeToString,
+            ),
+            'ListAssociableInstances': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAssociableInstances,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.SerializeToString,
+            ),
+            'PreviewSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewSchedule,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleResponse.SerializeToString,
+            ),
+            'ListScheduleEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListScheduleEvents,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsResponse.SerializeToString,
             ),
             'GetPolicyLimit': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPolicyLimit,
@@ -349,6 +442,33 @@ class PolicyService:
             _registered_method=True)
 
     @staticmethod
+    def UpdatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/UpdatePolicy',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeletePolicy(request,
             target,
             options=(),
@@ -419,6 +539,33 @@ class PolicyService:
             '/autoimage.policy.v1.PolicyService/DisablePolicy',
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.DisablePolicyRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplicatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/ReplicatePolicy',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ReplicatePolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -527,6 +674,87 @@ class PolicyService:
             '/autoimage.policy.v1.PolicyService/ListAssociations',
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAssociableInstances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/ListAssociableInstances',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/PreviewSchedule',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListScheduleEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/ListScheduleEvents',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

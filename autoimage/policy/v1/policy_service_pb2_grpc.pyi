@@ -24,6 +24,11 @@ class PolicyServiceStub:
     """Gets a policy."""
     ListPolicies: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListPoliciesRequest, _policy_service_pb2.ListPoliciesResponse]
     """Lists the policies of an account and region, in the order of their ids."""
+    UpdatePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.UpdatePolicyRequest, _policy_pb2.Policy]
+    """Changes a policy. Points that are due are settled first. A new start time becomes the next execution; a new interval or
+    time zone counts from the latest execution, or from the start time if there was none, and next is the first point that
+    is not past. Refused when two scheduled times would be less than 12 hours apart.
+    """
     DeletePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.DeletePolicyRequest, _empty_pb2.Empty]
     """Deletes a policy and unlinks its instances. An image that is being built is finished; executions, images and log
     entries stay. Points that were due and not yet triggered are recorded as missed.
@@ -35,6 +40,12 @@ class PolicyServiceStub:
     DisablePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.DisablePolicyRequest, _policy_pb2.Policy]
     """Disables a policy: it triggers no more. What has been triggered goes on. Points that were due and not yet triggered are
     recorded as missed. Disabling a disabled policy changes nothing.
+    """
+    ReplicatePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ReplicatePolicyRequest, _policy_service_pb2.ReplicatePolicyResponse]
+    """Copies a policy to other regions of the same account, each for itself: the answer has a result for each, in the order of
+    the request. Schedule, disks, retention and state are copied; instances and the log destination are not. A start time
+    that is no longer valid moves to the first point of the schedule that is. The description gains a note that names the
+    source.
     """
     ExecutePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ExecutePolicyRequest, _policy_service_pb2.ExecutePolicyResponse]
     """Runs an enabled policy now, besides its schedule. Refused while an earlier run-now of the policy is not yet taken up."""
@@ -48,6 +59,18 @@ class PolicyServiceStub:
     """
     ListAssociations: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListAssociationsRequest, _policy_service_pb2.ListAssociationsResponse]
     """Lists the associations of a policy, in the order of the instances' ids."""
+    ListAssociableInstances: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListAssociableInstancesRequest, _policy_service_pb2.ListAssociableInstancesResponse]
+    """Lists the instances of an account and region that can be associated, those whose system disk is a cloud disk, with the
+    policy that each has now, in the order of their ids.
+    """
+    PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.PreviewScheduleRequest, _policy_service_pb2.PreviewScheduleResponse]
+    """Tells the next scheduled times: of a policy as it is, of a policy if its schedule were another, or of a schedule that
+    belongs to no policy yet. Changes nothing.
+    """
+    ListScheduleEvents: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListScheduleEventsRequest, _policy_service_pb2.ListScheduleEventsResponse]
+    """Lists the history of a policy's schedule, or of all policies of an account and region, oldest first. That of deleted
+    policies is listed too.
+    """
     GetPolicyLimit: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.GetPolicyLimitRequest, _policy_pb2.PolicyLimit]
     """Gets how many policies an account may have in a region. Every account and region has a limit."""
     UpdatePolicyLimit: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.UpdatePolicyLimitRequest, _policy_pb2.PolicyLimit]
@@ -81,6 +104,17 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the policies of an account and region, in the order of their ids."""
 
     @_abc_1.abstractmethod
+    def UpdatePolicy(
+        self,
+        request: _policy_service_pb2.UpdatePolicyRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_pb2.Policy:
+        """Changes a policy. Points that are due are settled first. A new start time becomes the next execution; a new interval or
+        time zone counts from the latest execution, or from the start time if there was none, and next is the first point that
+        is not past. Refused when two scheduled times would be less than 12 hours apart.
+        """
+
+    @_abc_1.abstractmethod
     def DeletePolicy(
         self,
         request: _policy_service_pb2.DeletePolicyRequest,
@@ -108,6 +142,18 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _policy_pb2.Policy:
         """Disables a policy: it triggers no more. What has been triggered goes on. Points that were due and not yet triggered are
         recorded as missed. Disabling a disabled policy changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplicatePolicy(
+        self,
+        request: _policy_service_pb2.ReplicatePolicyRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_service_pb2.ReplicatePolicyResponse:
+        """Copies a policy to other regions of the same account, each for itself: the answer has a result for each, in the order of
+        the request. Schedule, disks, retention and state are copied; instances and the log destination are not. A start time
+        that is no longer valid moves to the first point of the schedule that is. The description gains a note that names the
+        source.
         """
 
     @_abc_1.abstractmethod
@@ -145,6 +191,36 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _policy_service_pb2.ListAssociationsResponse:
         """Lists the associations of a policy, in the order of the instances' ids."""
+
+    @_abc_1.abstractmethod
+    def ListAssociableInstances(
+        self,
+        request: _policy_service_pb2.ListAssociableInstancesRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_service_pb2.ListAssociableInstancesResponse:
+        """Lists the instances of an account and region that can be associated, those whose system disk is a cloud disk, with the
+        policy that each has now, in the order of their ids.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewSchedule(
+        self,
+        request: _policy_service_pb2.PreviewScheduleRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_service_pb2.PreviewScheduleResponse:
+        """Tells the next scheduled times: of a policy as it is, of a policy if its schedule were another, or of a schedule that
+        belongs to no policy yet. Changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ListScheduleEvents(
+        self,
+        request: _policy_service_pb2.ListScheduleEventsRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_service_pb2.ListScheduleEventsResponse:
+        """Lists the history of a policy's schedule, or of all policies of an account and region, oldest first. That of deleted
+        policies is listed too.
+        """
 
     @_abc_1.abstractmethod
     def GetPolicyLimit(

@@ -55,6 +55,11 @@ class TriggerServiceStub:
                 request_serializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesResponse.FromString,
                 _registered_method=True)
+        self.DisableLogging = channel.unary_unary(
+                '/autoimage.policy.v1.TriggerService/DisableLogging',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.DisableLoggingRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.DisableLoggingResponse.FromString,
+                _registered_method=True)
         self.LookUpRetentions = channel.unary_unary(
                 '/autoimage.policy.v1.TriggerService/LookUpRetentions',
                 request_serializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.LookUpRetentionsRequest.SerializeToString,
@@ -97,6 +102,14 @@ class TriggerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DisableLogging(self, request, context):
+        """Reports log topics that do not exist any more, so that the logging of their policies is disabled. A policy that has another
+        topic by now, or is gone, is passed over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def LookUpRetentions(self, request, context):
         """Tells how long the images of policies are kept, as it is now; of a deleted policy, as it was when it was deleted.
         """
@@ -126,6 +139,11 @@ def add_TriggerServiceServicer_to_server(servicer, server):
                     servicer.ReportMissingInstances,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesResponse.SerializeToString,
+            ),
+            'DisableLogging': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisableLogging,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.DisableLoggingRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.DisableLoggingResponse.SerializeToString,
             ),
             'LookUpRetentions': grpc.unary_unary_rpc_method_handler(
                     servicer.LookUpRetentions,
@@ -242,6 +260,33 @@ class TriggerService:
             '/autoimage.policy.v1.TriggerService/ReportMissingInstances',
             autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.ReportMissingInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisableLogging(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.TriggerService/DisableLogging',
+            autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.DisableLoggingRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_trigger__service__pb2.DisableLoggingResponse.FromString,
             options,
             channel_credentials,
             insecure,

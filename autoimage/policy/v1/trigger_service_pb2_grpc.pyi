@@ -29,6 +29,10 @@ class TriggerServiceStub:
     """Reports associations whose instance does not exist any more, so that they are dissolved. Those that are gone already are
     passed over.
     """
+    DisableLogging: _grpc.UnaryUnaryMultiCallable[_trigger_service_pb2.DisableLoggingRequest, _trigger_service_pb2.DisableLoggingResponse]
+    """Reports log topics that do not exist any more, so that the logging of their policies is disabled. A policy that has another
+    topic by now, or is gone, is passed over.
+    """
     LookUpRetentions: _grpc.UnaryUnaryMultiCallable[_trigger_service_pb2.LookUpRetentionsRequest, _trigger_service_pb2.LookUpRetentionsResponse]
     """Tells how long the images of policies are kept, as it is now; of a deleted policy, as it was when it was deleted."""
 
@@ -70,6 +74,16 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _trigger_service_pb2.ReportMissingInstancesResponse:
         """Reports associations whose instance does not exist any more, so that they are dissolved. Those that are gone already are
         passed over.
+        """
+
+    @_abc_1.abstractmethod
+    def DisableLogging(
+        self,
+        request: _trigger_service_pb2.DisableLoggingRequest,
+        context: _grpc.ServicerContext,
+    ) -> _trigger_service_pb2.DisableLoggingResponse:
+        """Reports log topics that do not exist any more, so that the logging of their policies is disabled. A policy that has another
+        topic by now, or is gone, is passed over.
         """
 
     @_abc_1.abstractmethod

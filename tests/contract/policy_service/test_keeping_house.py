@@ -19,6 +19,7 @@ def remembered(service: PolicyService) -> list[str]:
         return list(connection.scalars(sa.select(requests.c.request_id).order_by(requests.c.request_id)))
 
 
+@pytest.mark.rule("X10")
 def test_requests_are_forgotten_after_24_hours_in_pieces(
     service: PolicyService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,9 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from autoimage.policy.v1 import policy_service_pb2
-from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy
+from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, Schedule
 from autoimage.policy.v1.policy_service_pb2 import (
     CreatePolicyRequest,
     ListPoliciesRequest,
@@ -29,6 +30,15 @@ from tests.support.policy_service import (
 
 REQUEST = "11111111-2222-4333-8444-555555555555"
 MICROSECOND = timedelta(microseconds=1)
+FULL_SCHEDULE = schedule(
+    count=2,
+    unit=Interval.UNIT_WEEK,
+    time_zone="Asia/Shanghai",
+    execution_limit=7,
+    catch_up=Schedule.CATCH_UP_NONE,
+    catch_up_window=Duration(seconds=3600),
+    spread=Duration(seconds=60),
+)
 ELSEWHERE = ["accounts/other/regions/cn-north-1", "accounts/acme/regions/cn-south-1"]
 
 
@@ -47,7 +57,7 @@ def test_created_policy_is_answered_whole_and_read_back_the_same(service: Policy
         display_name="每日备份",
         description="All of it.",
         state=Policy.STATE_ENABLED,
-        schedule=schedule(count=2, unit=Interval.UNIT_WEEK),
+        schedule=FULL_SCHEDULE,
         disks=DiskSelection(devices=["vdb"]),
         logging=Logging(log_topic=TOPIC, state=Logging.STATE_DISABLED),
     )
@@ -57,18 +67,26 @@ def test_created_policy_is_answered_whole_and_read_back_the_same(service: Policy
         display_name="每日备份",
         description="All of it.",
         state=Policy.STATE_ENABLED,
-        schedule=schedule(count=2, unit=Interval.UNIT_WEEK),
+        schedule=FULL_SCHEDULE,
         disks=DiskSelection(devices=["vda", "vdb"]),
         logging=Logging(log_topic=TOPIC, state=Logging.STATE_DISABLED),
         next_execution_time=to_proto(FIRST),
         create_time=to_proto(START),
         update_time=to_proto(START),
         etag=created.etag,
+        warnings=created.warnings,
     )
     assert len(created.uid) == 36
     assert created.etag
     assert service.get() == created
     assert list(service.policies.ListPolicies(ListPoliciesRequest(parent=PLACE)).policies) == [created]
+
+
+def test_schedule_is_answered_with_its_defaults(service: PolicyService) -> None:
+    expected = schedule(time_zone="UTC", catch_up=Schedule.CATCH_UP_LATEST)
+    assert service.create().schedule == service.get().schedule == expected
+    explicit = service.create("other", schedule=schedule(time_zone="UTC", execution_limit=0, spread=Duration()))
+    assert explicit.schedule == expected
 
 
 def test_policy_without_an_id_gets_one(service: PolicyService) -> None:
@@ -208,7 +226,7 @@ def test_region_that_is_not_served_is_refused_and_the_served_ones_told(service: 
     error = error_of(service.policies.CreatePolicy, request)
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "REGION_NOT_SERVED")
     assert [each.field for each in error.violations] == ["parent"]
-    assert error.metadata["regions"] == "cn-north-1,cn-south-1"
+    assert error.metadata["regions"] == "cn-east-2,cn-north-1,cn-south-1"
 
 
 def test_execution_is_answered_with_its_id_and_moment(service: PolicyService) -> None:

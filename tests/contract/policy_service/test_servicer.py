@@ -1,6 +1,7 @@
 """The servicers without a network: what reaches the wire from each method, under grpcio-testing."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
-from autoimage.policy.v1.policy_pb2 import PolicyLimit
+from autoimage.policy.v1.policy_pb2 import Logging, Policy, PolicyLimit
 from autoimage.type.v1.retention_pb2 import Retention
 from policy_service.servicer import PolicyServicer, TriggerServicer
 from servicekit.timestamps import to_proto
@@ -24,6 +25,7 @@ from tests.support.policy_service import (
     PLACE,
     POLICY,
     REGIONS,
+    TOPIC,
     FakeCompute,
     FakeLogs,
     closing_database,
@@ -31,6 +33,7 @@ from tests.support.policy_service import (
     instance_name,
     peers,
     policy,
+    schedule,
 )
 
 KEEP = Retention(keep_days=30, keep_last=7)
@@ -42,8 +45,9 @@ SCHEDULERS = schedulers.DESCRIPTOR.services_by_name["TriggerService"]
 class Caller:
     """Calls the servicers' methods through a server that is none."""
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, logs: FakeLogs) -> None:
         self._server = server
+        self.logs = logs
 
     def __call__(self, request: Message) -> Any:
         """The response; a refusal fails the test."""
@@ -61,13 +65,13 @@ class Caller:
 
 @pytest.fixture
 def call(tmp_path: Path) -> Iterator[Caller]:
-    compute = FakeCompute()  # type: ignore[abstract]
+    compute, logs = FakeCompute(), FakeLogs()  # type: ignore[abstract]
     compute.add(instance_name("web"))
     time = clocks()
-    with peers(compute, FakeLogs()) as client, closing_database(tmp_path) as own:  # type: ignore[abstract]
+    with peers(compute, logs) as client, closing_database(tmp_path) as own:
         deps = dependencies(own, time, client)
         servicers = {USERS: PolicyServicer(deps, REGIONS), SCHEDULERS: TriggerServicer(deps, REGIONS)}
-        yield Caller(grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time()))
+        yield Caller(grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time()), logs)
 
 
 def test_policy_lives_from_create_to_delete(call: Caller) -> None:
@@ -75,10 +79,19 @@ def test_policy_lives_from_create_to_delete(call: Caller) -> None:
     assert (created.name, created.next_execution_time) == (POLICY, to_proto(FIRST))
     assert call(users.GetPolicyRequest(name=POLICY)) == created
     assert list(call(users.ListPoliciesRequest(parent=PLACE)).policies) == [created]
+    changed = call(users.UpdatePolicyRequest(policy=Policy(name=POLICY, description="x", etag=created.etag)))
+    assert (changed.description, changed.next_execution_time) == ("x", created.next_execution_time)
     assert not call(users.DisablePolicyRequest(name=POLICY)).HasField("next_execution_time")
     assert call(users.EnablePolicyRequest(name=POLICY)).next_execution_time == to_proto(FIRST)
     assert call(users.DeletePolicyRequest(name=POLICY)) == Empty()
     assert call.outcome(users.GetPolicyRequest(name=POLICY))[1] is grpc.StatusCode.NOT_FOUND
+
+
+def test_schedule_is_previewed_with_and_without_a_policy(call: Caller) -> None:
+    call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy()))
+    stored = call(users.PreviewScheduleRequest(parent=PLACE, policy=POLICY, count=2))
+    assert [each.time for each in stored.times] == [to_proto(FIRST), to_proto(FIRST + timedelta(days=1))]
+    assert call(users.PreviewScheduleRequest(parent=PLACE, schedule=schedule(), count=2)) == stored
 
 
 def test_instances_come_and_go(call: Caller) -> None:
@@ -125,6 +138,39 @@ def test_retention_is_told_of_a_policy_and_of_what_is_left_of_it(call: Caller) -
     call(users.DeletePolicyRequest(name=POLICY))
     expected.deleted = True
     assert list(call(request).policy_retentions) == [expected]
+
+
+def test_history_is_listed(call: Caller) -> None:
+    created = call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy()))
+    (event,) = call(users.ListScheduleEventsRequest(parent=f"{PLACE}/policies/-")).schedule_events
+    assert (event.policy_uid, event.schedule, event.next_execution_time) == (
+        created.uid,
+        created.schedule,
+        created.next_execution_time,
+    )
+
+
+def test_logging_is_disabled_where_its_topic_is_gone(call: Caller) -> None:
+    call.logs.add()
+    call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy(logging=Logging(log_topic=TOPIC))))
+    missing = schedulers.MissingLogTopic(policy=POLICY, log_topic=TOPIC)
+    call(schedulers.DisableLoggingRequest(missing_log_topics=[missing]))
+    assert call(users.GetPolicyRequest(name=POLICY)).logging.state == Logging.STATE_DISABLED
+
+
+def test_instances_to_pick_are_listed_with_their_policies(call: Caller) -> None:
+    call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy()))
+    call(users.AssociateInstancesRequest(policy=POLICY, instances=[instance_name("web")]))
+    (found,) = call(users.ListAssociableInstancesRequest(parent=PLACE)).associable_instances
+    assert (found.instance, found.policy) == (instance_name("web"), POLICY)
+
+
+def test_policy_is_replicated_where_it_can_be(call: Caller) -> None:
+    call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy()))
+    targets = [users.ReplicationTarget(region=region, policy_id="copy") for region in ("cn-south-1", "not-served")]
+    south, nowhere = call(users.ReplicatePolicyRequest(name=POLICY, targets=targets)).results
+    assert (south.region, south.policy.replicated_from) == ("cn-south-1", POLICY)
+    assert (nowhere.region, nowhere.error.code) == ("not-served", grpc.StatusCode.INVALID_ARGUMENT.value[0])
 
 
 def test_bad_request_is_refused_with_a_code_and_a_message(call: Caller) -> None:

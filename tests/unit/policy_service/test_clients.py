@@ -57,6 +57,17 @@ def test_only_the_answer_that_it_does_not_exist_makes_an_instance_missing(client
     assert Compute(client).missing(asked) == {instance_name("gone")}
 
 
+def test_only_the_answer_that_it_does_not_exist_makes_a_log_topic_missing() -> None:
+    logs = FakeLogs()  # type: ignore[abstract]
+    topics = [f"{TOPIC}-{each}" for each in ("here", "gone", "shaky", "odd")]
+    logs.add(topics[0])
+    logs.item_errors = {topics[2]: Unavailable("OVERLOADED"), topics[3]: InvalidArgument([])}
+    with peers(FakeCompute(), logs) as client:  # type: ignore[abstract]
+        assert Logs(client).missing(topics) == {topics[1]}
+        assert Logs(client).missing([]) == set()
+    assert [request.parent for request in logs.requests] == ["accounts/-/regions/-/logSets/-"]
+
+
 def test_services_out_of_reach_are_unavailable_with_a_time_to_come_again() -> None:
     nobody = Client("127.0.0.1:1")
     for call, argument in [(Logs(nobody).check_topic, TOPIC), (Compute(nobody).missing, [instance_name("web")])]:

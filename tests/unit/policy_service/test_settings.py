@@ -24,6 +24,8 @@ def test_every_wrong_setting_is_told_at_once() -> None:
         "POLICY_SERVICE_LOG_ADDRESS": "127.0.0.1:0",
         "POLICY_SERVICE_TRIGGER_LEASE_SECONDS": "0",
         "POLICY_SERVICE_SWEEP_INTERVAL_SECONDS": "a day",
+        "POLICY_SERVICE_INVITE_ONLY": "yes",
+        "POLICY_SERVICE_INVITATION_CONTACT": "x" * 121,
         "POLICY_SERVICE_TRIGER_LEASE": "30",
     }
     with pytest.raises(config.ConfigError) as told:

@@ -1,12 +1,13 @@
 """How policies become triggers, and which triggers are leased together."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy_service.domain.ledger import LedgerEntry, entries, poisoned_entry
+from policy_service.domain.ledger import Event, LedgerEntry, entries, poisoned_entry
 from policy_service.domain.policy import Logging, Policy, PolicyKey, PolicySpec, enable, new_policy
 from policy_service.domain.schedule import Interval, Points, Schedule, Unit
 from policy_service.domain.triggers import (
@@ -79,8 +80,8 @@ def test_policy_taken_up_late_runs_the_newest_point_and_misses_the_others() -> N
     assert (made.kind, made.scheduled, made.missed, made.weight) == (Kind.CATCH_UP, newest, older, 1)
     assert (after.next_execution, after.last_execution, after.execution_count) == (START + 3 * DAY, newest, 1)
     assert list(entries(made)) == [
-        LedgerEntry(KEY, "policy-1", Kind.MISSED, older.points, MissedReason.NOT_TAKEN_UP, now),
-        LedgerEntry(KEY, "policy-1", Kind.CATCH_UP, Points(newest, newest, 1), None, now),
+        LedgerEntry(KEY, "policy-1", Event.MISSED, older.points, MissedReason.NOT_TAKEN_UP, now),
+        LedgerEntry(KEY, "policy-1", Event.CATCH_UP, Points(newest, newest, 1), None, now),
     ]
 
 
@@ -133,9 +134,9 @@ def test_settling_when_nothing_is_due_makes_no_trigger() -> None:
 
 def test_enabling_again_never_leads_to_a_point_that_was_settled() -> None:
     triggered, _ = take_up(policy(), "trigger-1", (), START)
-    for disabled_at in (START - DAY, START + 2 * DAY):
-        disabled = Policy(**{**vars(triggered), "next_execution": None, "update_time": disabled_at})
-        assert enable(disabled, START - timedelta(hours=1)).next_execution == max(START, disabled_at) + DAY
+    for settled in (START, START + 2 * DAY):
+        disabled = replace(triggered, next_execution=None, settled=settled)
+        assert enable(disabled, START - timedelta(hours=1)).next_execution == settled + DAY
 
 
 def test_run_now_is_a_trigger_of_its_own() -> None:
@@ -161,7 +162,7 @@ def test_poisoned_trigger_runs_nothing_and_records_its_point_after_those_it_carr
         lease_count=6,
     )
     assert poisoned_entry(trigger(missed=carried), START + DAY) == LedgerEntry(
-        KEY, "policy-1", Kind.MISSED, Points(START, START, 1), MissedReason.POISONED, START + DAY
+        KEY, "policy-1", Event.MISSED, Points(START, START, 1), MissedReason.POISONED, START + DAY
     )
 
 

@@ -12,6 +12,8 @@ from servicekit.config import (
     load,
     one_of,
     setting,
+    short_text,
+    switch,
 )
 
 
@@ -22,6 +24,8 @@ class Settings(ServerSettings):
     compute_address: str = setting("127.0.0.1:50053", "where compute listens", address)
     batch: int = setting(500, "items per batch", integer(1, 500))
     mood: str = setting("calm", "how to be", one_of("calm", "hasty"))
+    loud: bool = setting(False, "whether to shout", switch)
+    motto: str = setting("onward", "what to shout", short_text(9))
     token: str = setting("", "a secret", one_of("right"), secret=True)
 
 
@@ -54,6 +58,8 @@ def test_values_are_read_and_trimmed() -> None:
         LOG_LEVEL="debug",
         BATCH="500",
         DRAIN_SECONDS="0",
+        LOUD="on",
+        MOTTO="前进",
     )
     assert settings == Settings(
         listen="[::1]:0",
@@ -64,6 +70,8 @@ def test_values_are_read_and_trimmed() -> None:
         log_level="debug",
         batch=500,
         drain_seconds=0,
+        loud=True,
+        motto="前进",
     )
 
 

@@ -15,6 +15,7 @@ from tests.unit.servicekit.example import NAME, GetBookRequest, ShelfServicer, S
 
 EVERY_ERROR = [
     InvalidArgument([FieldViolation("a.b", "is wrong"), FieldViolation("c", "is required", "OTHER")]),
+    errors.PermissionDenied("not you", metadata={"account": "acme"}),
     errors.NotFound("policy", NAME),
     errors.AlreadyExists("policy", NAME),
     errors.RequestIdReused("123e4567-e89b-42d3-a456-426614174000"),

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -47,6 +47,7 @@ def _schedule_ledger() -> None:
         table.add_column(sa.Column("run_id", sa.Text))
         table.add_column(sa.Column("schedule", sa.JSON))
         table.add_column(sa.Column("next_execution_micros", sa.BigInteger))
+        table.add_column(sa.Column("next_local_time", sa.Text))
         table.drop_index("ix_schedule_ledger_policy_uid_id")
         table.create_index("ix_schedule_ledger_policy_uid_event_id", ["policy_uid", "event", "id"])
         table.create_index(
@@ -54,4 +55,3 @@ def _schedule_ledger() -> None:
             ["account", "region", "policy_id", "micros", "id"],
         )
         table.create_index("ix_schedule_ledger_account_region_micros_id", ["account", "region", "micros", "id"])
-        table.create_index("ix_schedule_ledger_micros", ["micros"])
