@@ -7,7 +7,7 @@ from datetime import datetime
 
 from policy_service.domain.policy import Policy
 from policy_service.domain.schedule import MICROSECOND, Grid, Schedule
-from policy_service.domain.wall_clock import Shift
+from policy_service.domain.wall_clock import Reading, Shift
 from servicekit.zones import zone
 
 
@@ -45,16 +45,15 @@ def _limited(schedule: Schedule, counted: int, count: int) -> int:
 
 def _times(grid: Grid, schedule: Schedule, index: int) -> Iterator[PreviewedTime]:
     """The points from one on, while there are any that the zone's clocks can show."""
-    before = _local(grid, schedule, grid.index_before(index)) if index > 0 else None
-    while (reading := grid.reading(index)) is not None and (local := _local(grid, schedule, index)) is not None:
+    before = _local(grid.reading(grid.index_before(index)), schedule) if index > 0 else None
+    while (reading := grid.reading(index)) is not None and (local := _local(reading, schedule)) is not None:
         offset_changed = before is not None and before.utcoffset() != local.utcoffset()
         yield PreviewedTime(reading.moment, local, offset_changed, reading.shift)
         before, index = local, grid.index_after(reading.moment)
 
 
-def _local(grid: Grid, schedule: Schedule, index: int) -> datetime | None:
+def _local(reading: Reading | None, schedule: Schedule) -> datetime | None:
     """A point on the clocks of the schedule's zone; None beyond the year 9999 there."""
-    reading = grid.reading(index)
     try:
         return None if reading is None else reading.moment.astimezone(zone(schedule.time_zone))
     except OverflowError:

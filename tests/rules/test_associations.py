@@ -19,8 +19,7 @@ from servicekit.errors import Code, NotFound, ServiceError, Unavailable
 from servicekit.loop import Wake
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto
-from tests.support import START, error_of
-from tests.support.compute_sim import at_once
+from tests.support import START, at_once, error_of
 from tests.support.policy_service import (
     FIRST,
     LOCAL,

@@ -9,8 +9,8 @@ import pytest
 from autoimage.policy.v1.policy_pb2 import Policy
 from policy_service.domain.limits import DEFAULT_LIMIT
 from servicekit.errors import Code, QuotaViolation
-from tests.support import error_of
-from tests.support.compute_sim import at_once, facts
+from tests.support import at_once, error_of
+from tests.support.compute_sim import facts
 from tests.support.policy_service import LIMIT, PolicyService, running_policy_service
 
 WRITERS = 16

@@ -17,8 +17,7 @@ from autoimage.type.v1.retention_pb2 import Retention
 from servicekit.errors import Code, ServiceError, Unavailable
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto
-from tests.support import START, error_of
-from tests.support.compute_sim import at_once
+from tests.support import START, at_once, error_of
 from tests.support.policy_service import (
     FIRST,
     POLICY,

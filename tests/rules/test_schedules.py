@@ -60,8 +60,8 @@ def times_of(service: PolicyService, count: int) -> list[datetime]:
     return found
 
 
-def history(service: PolicyService) -> list[tuple[Kind, Points, MissedReason | None]]:
-    return [(entry.event, entry.points, entry.reason) for entry in service.ledger(service.get().uid)]
+def history(service: PolicyService) -> list[tuple[Kind, Points | None, object]]:
+    return [(Kind(entry.event), entry.points, entry.reason) for entry in service.ledger(service.get().uid)]
 
 
 def interval(count: int, unit: Interval.Unit.ValueType = Interval.UNIT_DAY) -> dict[str, Any]:
@@ -200,6 +200,18 @@ def test_new_start_time_is_the_next_execution_and_the_points_count_from_it(servi
     start = FIRST + 3 * DAY + 7 * HOUR
     assert next_time(service.update(**starting(start))) == start
     assert times_of(service, 2) == [start, start + DAY]
+
+
+@pytest.mark.rule("P11")
+def test_points_count_from_a_new_start_time_also_if_they_counted_from_an_execution_before(
+    service: PolicyService,
+) -> None:
+    service.create()
+    execute(service, FIRST)
+    service.update(**interval(3))
+    start = FIRST + 2 * DAY + HOUR
+    assert next_time(service.update(**starting(start))) == start
+    assert times_of(service, 2) == [start, start + 3 * DAY]
 
 
 @pytest.mark.rule("P11")
@@ -427,7 +439,9 @@ def test_date_that_clocks_leave_out_has_no_daily_point_and_moves_a_weekly_one(se
         utc("2012-01-06T08:00"),
     ]
     service.disable("weekly")
-    assert times_of(service, 4) == [utc(f"2011-12-{day}T08:00") for day in (28, 29, 30, 31)]
+    daily = [utc(f"2011-12-{day}T08:00") for day in (28, 29, 30, 31)]
+    assert [from_proto(each.time) for each in service.preview("nightly", 4)] == daily
+    assert times_of(service, 4) == daily
     assert [each.local_time for each in service.preview("nightly", 1)] == ["2012-01-01T22:00:00+14:00"]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from autoimage.compute.v1 import instance_service_pb2_grpc, quota_service_pb2_grpc
@@ -308,6 +309,18 @@ def schedule(
     """One that starts then, or so long after START."""
     start_time = START + start if isinstance(start, timedelta) else start
     return Schedule(start_time=to_proto(start_time), interval=Interval(count=count, unit=unit), **fields)
+
+
+FULL_SCHEDULE = schedule(
+    count=2,
+    unit=Interval.UNIT_WEEK,
+    time_zone="Asia/Shanghai",
+    execution_limit=7,
+    catch_up=Schedule.CATCH_UP_NONE,
+    catch_up_window=Duration(seconds=3600),
+    spread=Duration(seconds=60),
+)
+"""One that says all that a schedule can say."""
 
 
 @contextmanager

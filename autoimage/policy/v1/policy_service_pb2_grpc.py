@@ -151,8 +151,9 @@ class PolicyServiceServicer:
 
     def UpdatePolicy(self, request, context):
         """Changes a policy. Points that are due are settled first. A new start time becomes the next execution; a new interval or
-        time zone counts from the latest execution, or from the start time if there was none, and next is the first point that
-        is not past. Refused when two scheduled times would be less than 12 hours apart.
+        time zone counts from the latest execution, or from the start time if that has had none, and next is the first point that
+        is not past; if both change, the start time wins. Refused when two scheduled times would be less than 12 hours apart.
+        Without any change the policy stays of the same `etag`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,8 +26,9 @@ class PolicyServiceStub:
     """Lists the policies of an account and region, in the order of their ids."""
     UpdatePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.UpdatePolicyRequest, _policy_pb2.Policy]
     """Changes a policy. Points that are due are settled first. A new start time becomes the next execution; a new interval or
-    time zone counts from the latest execution, or from the start time if there was none, and next is the first point that
-    is not past. Refused when two scheduled times would be less than 12 hours apart.
+    time zone counts from the latest execution, or from the start time if that has had none, and next is the first point that
+    is not past; if both change, the start time wins. Refused when two scheduled times would be less than 12 hours apart.
+    Without any change the policy stays of the same `etag`.
     """
     DeletePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.DeletePolicyRequest, _empty_pb2.Empty]
     """Deletes a policy and unlinks its instances. An image that is being built is finished; executions, images and log
@@ -110,8 +111,9 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _policy_pb2.Policy:
         """Changes a policy. Points that are due are settled first. A new start time becomes the next execution; a new interval or
-        time zone counts from the latest execution, or from the start time if there was none, and next is the first point that
-        is not past. Refused when two scheduled times would be less than 12 hours apart.
+        time zone counts from the latest execution, or from the start time if that has had none, and next is the first point that
+        is not past; if both change, the start time wins. Refused when two scheduled times would be less than 12 hours apart.
+        Without any change the policy stays of the same `etag`.
         """
 
     @_abc_1.abstractmethod

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from autoimage.policy.v1 import policy_service_pb2
-from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, Schedule
+from autoimage.policy.v1.policy_pb2 import DiskSelection, Logging, Policy, Schedule
 from autoimage.policy.v1.policy_service_pb2 import (
     CreatePolicyRequest,
     ListPoliciesRequest,
@@ -18,6 +18,7 @@ from servicekit.timestamps import to_proto
 from tests.support import START, error_of
 from tests.support.policy_service import (
     FIRST,
+    FULL_SCHEDULE,
     PLACE,
     POLICY,
     TOPIC,
@@ -30,15 +31,6 @@ from tests.support.policy_service import (
 
 REQUEST = "11111111-2222-4333-8444-555555555555"
 MICROSECOND = timedelta(microseconds=1)
-FULL_SCHEDULE = schedule(
-    count=2,
-    unit=Interval.UNIT_WEEK,
-    time_zone="Asia/Shanghai",
-    execution_limit=7,
-    catch_up=Schedule.CATCH_UP_NONE,
-    catch_up_window=Duration(seconds=3600),
-    spread=Duration(seconds=60),
-)
 ELSEWHERE = ["accounts/other/regions/cn-north-1", "accounts/acme/regions/cn-south-1"]
 
 

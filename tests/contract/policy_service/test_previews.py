@@ -57,6 +57,14 @@ def test_times_are_told_in_utc_and_on_the_clocks_of_the_zone_with_what_their_cha
     ]
 
 
+def test_start_at_the_second_of_two_equal_times_is_taken_at_its_word(service: PolicyService) -> None:
+    start = datetime.fromisoformat("2026-11-01T06:30+00:00")
+    assert service.preview(schedule=schedule(start, time_zone=NEW_YORK), count=2) == [
+        new_york("2026-11-01T06:30", "2026-11-01T01:30:00-05:00"),
+        new_york("2026-11-02T06:30", "2026-11-02T01:30:00-05:00"),
+    ]
+
+
 def test_version_of_the_time_zones_is_told(service: PolicyService) -> None:
     request = PreviewScheduleRequest(parent=PLACE, schedule=schedule())
     assert service.policies.PreviewSchedule(request).time_zone_data_version == VERSION

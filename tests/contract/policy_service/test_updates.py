@@ -4,14 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from google.protobuf.duration_pb2 import Duration
 
 from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, Schedule
 from policy_service.commands import update_policy as command
 from servicekit.errors import Code, Unavailable
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
-from tests.support.policy_service import PLACE, POLICY, TOPIC, PolicyService, policy_name, schedule
+from tests.support.policy_service import FULL_SCHEDULE, PLACE, POLICY, TOPIC, PolicyService, policy_name, schedule
 
 OTHER_TOPIC = f"{PLACE}/logSets/backups/logTopics/other"
 MINUTE = timedelta(minutes=1)
@@ -19,15 +18,7 @@ DAYS = Interval(count=3, unit=Interval.UNIT_DAY)
 FULL: dict[str, Any] = {
     "display_name": "weekly",
     "description": "All of it.",
-    "schedule": schedule(
-        count=2,
-        unit=Interval.UNIT_WEEK,
-        time_zone="Asia/Shanghai",
-        execution_limit=7,
-        catch_up=Schedule.CATCH_UP_NONE,
-        catch_up_window=Duration(seconds=3600),
-        spread=Duration(seconds=60),
-    ),
+    "schedule": FULL_SCHEDULE,
     "disks": DiskSelection(devices=["vda", "vdb"]),
     "logging": Logging(log_topic=TOPIC, state=Logging.STATE_ENABLED),
 }
@@ -42,7 +33,7 @@ def created(service: PolicyService) -> Policy:
 def with_schedule(**fields: Any) -> Schedule:
     """The full one, but for these; None clears."""
     changed = Schedule()
-    changed.CopyFrom(FULL["schedule"])
+    changed.CopyFrom(FULL_SCHEDULE)
     for name, value in fields.items():
         changed.ClearField(name)  # type: ignore[arg-type]
         if value is not None:
@@ -126,7 +117,7 @@ def test_mask_chooses_what_changes_and_the_rest_stays(
         ([], FULL),
         (["*"], FULL),
         (["description"], {"description": "All of it."}),
-        (["schedule.start_time"], {"schedule": FULL["schedule"]}),
+        (["schedule.start_time"], {"schedule": FULL_SCHEDULE}),
         (["disks"], {"disks": DiskSelection(devices=["vdb"])}),
     ],
 )

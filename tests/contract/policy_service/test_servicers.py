@@ -16,7 +16,8 @@ from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
 from autoimage.policy.v1.policy_pb2 import Logging, Policy, PolicyLimit
 from autoimage.type.v1.retention_pb2 import Retention
-from policy_service.servicer import PolicyServicer, TriggerServicer
+from policy_service.servicers.policies import PolicyServicer
+from policy_service.servicers.triggers import TriggerServicer
 from servicekit.timestamps import to_proto
 from tests.support import START, clocks
 from tests.support.policy_service import (
