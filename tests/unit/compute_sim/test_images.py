@@ -7,7 +7,9 @@ import pytest
 
 from compute_sim.domain.images import ImageState, LeftOutDisk, select_disks
 from compute_sim.domain.quotas import QuotaKind
-from tests.support import START
+from servicekit.errors import Code
+from tests.support import START, error_of
+from tests.support.told import told
 from tests.unit.compute_sim.examples import HOUR, cloud, image, local
 
 DISKS = (cloud("vda"), cloud("vdb"), local("vdc"))
@@ -74,3 +76,11 @@ def test_an_unprotected_failure_is_forgettable_after_a_week(
 ) -> None:
     ended = image(**{"state": ImageState.ERROR, "finish_time": START, **failed})
     assert ended.is_forgettable(START + passed) is forgettable
+
+
+def test_an_etag_must_be_that_of_the_image_unless_it_is_left_out() -> None:
+    made = image()
+    made.check_etag("")
+    made.check_etag(made.etag)
+    error = error_of(image(revision=2).check_etag, made.etag)
+    assert told(error) == (Code.ABORTED, "STALE_ETAG", {"name": made.name}, (("image", made.name),))

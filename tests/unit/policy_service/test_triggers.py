@@ -1,5 +1,6 @@
 """How policies become triggers, and which triggers are leased together."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from policy_service.domain.triggers import (
     Trigger,
     TriggeredAssociation,
     choose,
+    due_points,
     is_poisonous,
     poisoned,
     run_now,
@@ -182,3 +184,13 @@ def test_chosen_together_is_what_fits_in_order_but_a_suspect_alone(
     candidates: list[tuple[str, int, int]], room: int, expected: str
 ) -> None:
     assert choose([Candidate(*each) for each in candidates], room) == list(expected)
+
+
+def test_a_policy_has_due_points_from_its_next_execution_on_and_none_while_disabled() -> None:
+    enabled = policy()
+    assert due_points(enabled, START - timedelta(microseconds=1)) is None
+    assert due_points(enabled, START) == Points(START, START, 1)
+    assert due_points(enabled, START + 2 * DAY) == Points(START, START + 2 * DAY, 3)
+    disabled = replace(enabled, next_execution=None)
+    assert due_points(disabled, START + 2 * DAY) is None
+    assert settle(disabled, "trigger-1", MissedReason.POLICY_DELETED, START + 2 * DAY) is None
