@@ -112,10 +112,15 @@ def new_image(request: image_service.CreateImageRequest) -> NewImage:
         labels=dict(request.image.labels),
         devices=frozenset(request.devices),
         request_id=request.request_id.lower(),
-        not_after=from_proto(request.not_after) if request.HasField("not_after") else None,
+        not_after=not_after(request),
         deletion_protected=request.image.deletion_protected,
         expire_time=_expire_time(request.image),
     )
+
+
+def not_after(request: image_service.CreateImageRequest | image_service.DeleteImageRequest) -> datetime | None:
+    """The last moment, in operating time, at which the request may be served; None: any."""
+    return from_proto(request.not_after) if request.HasField("not_after") else None
 
 
 def image_change(image: compute.Image, fields: Collection[str]) -> ImageChange:

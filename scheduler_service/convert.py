@@ -5,6 +5,7 @@ from autoimage.scheduler.v1 import execution_service_pb2
 from autoimage.type.v1 import disks_pb2, missed_pb2, reason_pb2
 from scheduler_service.domain.executions import Execution, Missed, TaskCounts
 from scheduler_service.domain.tasks import Task
+from scheduler_service.plans import Planned
 from scheduler_service.queries import SchedulerStatus
 from servicekit.timestamps import to_proto, to_proto_or_none
 
@@ -43,6 +44,7 @@ def image_task(execution: Execution, task: Task) -> pb.ImageTask:
         build_start_time=to_proto_or_none(task.build_start_time),
         end_time=to_proto_or_none(task.end_time),
         late_image_time=to_proto_or_none(task.late_image_time),
+        image_delete_time=to_proto_or_none(task.image_delete_time),
     )
 
 
@@ -57,6 +59,17 @@ def scheduler_status(value: SchedulerStatus) -> execution_service_pb2.SchedulerS
         oldest_pending_time=to_proto_or_none(value.oldest_pending_time),
         undelivered_log_entries=value.undelivered_log_entries,
         dropped_log_entries=value.dropped_log_entries,
+    )
+
+
+def retention_verdict(planned: Planned) -> execution_service_pb2.RetentionVerdict:
+    image = planned.image
+    return execution_service_pb2.RetentionVerdict(
+        image=image.name,
+        source_instance=image.instance,
+        scheduled_time=to_proto(image.scheduled_time),
+        verdict=execution_service_pb2.RetentionVerdict.Verdict.Value(f"VERDICT_{planned.verdict.value}"),
+        expire_time=to_proto_or_none(planned.expire_time),
     )
 
 

@@ -17,6 +17,7 @@ from scheduler_service.settings import Settings
 from scheduler_service.steps.deliver import deliver
 from scheduler_service.steps.follow import follow
 from scheduler_service.steps.resolve import resolve
+from scheduler_service.steps.retain import retain
 from scheduler_service.steps.send import send
 from scheduler_service.steps.take_up import take_up
 from scheduler_service.store import schema
@@ -75,6 +76,7 @@ def _loops(deps: Dependencies, senders: int) -> list[Loop]:
         ("follow", follow),
         ("resolve", resolve),
         ("deliver", deliver),
+        ("retain", retain),
     ]
     return [Loop(name, functools.partial(step, deps), deps.clocks) for name, step in steps]
 

@@ -9,6 +9,7 @@ from scheduler_service.domain.executions import Execution
 from scheduler_service.domain.tasks import Phase, Task, TaskState
 from scheduler_service.store import executions as execution_store
 from scheduler_service.store import outbox
+from scheduler_service.store import series as series_store
 from scheduler_service.store import tasks as task_store
 from servicekit.errors import NotFound
 from servicekit.names import EXECUTION, POLICY
@@ -90,11 +91,12 @@ def scheduler_status(deps: Dependencies) -> SchedulerStatus:
     now = deps.clocks.product.now()
     polled, policy_due = deps.last_poll.get()
     with deps.database.read() as connection:
-        later, due = task_store.next_due(connection, _PHASES_UNDER_WAY, now)
+        wishes = [task_store.next_due(connection, _PHASES_UNDER_WAY, now), series_store.next_due(connection, now)]
+        next_due = [moment for later, due in wishes for moment in (later, now if due else None)]
         counts = task_store.count_open(connection)
         return SchedulerStatus(
             product_time=now,
-            next_due_time=min(filter(None, [later, now if due else None, policy_due]), default=None),
+            next_due_time=min(filter(None, [*next_due, policy_due]), default=None),
             last_poll_time=polled,
             running_executions=execution_store.count_running(connection),
             pending_tasks=counts.get(TaskState.PENDING, 0),

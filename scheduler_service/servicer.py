@@ -11,10 +11,13 @@ from autoimage.scheduler.v1.execution_service_pb2 import (
     ListExecutionsResponse,
     ListImageTasksRequest,
     ListImageTasksResponse,
+    PlanRetentionRequest,
+    PlanRetentionResponse,
     SchedulerStatus,
 )
-from scheduler_service import convert, queries, validation
+from scheduler_service import convert, plans, queries, validation
 from scheduler_service.dependencies import Dependencies
+from scheduler_service.peers.policies import retention_of
 from scheduler_service.queries import ExecutionFilter
 from servicekit.paging import next_token, parse_page
 from servicekit.rpc import rpc
@@ -48,6 +51,17 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
         execution, found, last = queries.list_image_tasks(self._deps, request.parent, states, page)
         return ListImageTasksResponse(
             image_tasks=[convert.image_task(execution, task) for task in found],
+            next_page_token=next_token(last, query) if last else "",
+        )
+
+    @rpc(validation.plan_retention, audit=False)
+    def PlanRetention(self, request: PlanRetentionRequest, context: grpc.ServicerContext) -> PlanRetentionResponse:
+        other = retention_of(request.retention) if request.HasField("retention") else None
+        query = {"parent": request.parent, "retention": str(other)}
+        page = parse_page(request.page_size, request.page_token, query)
+        found, last = plans.plan_retention(self._deps, request.parent, other, page)
+        return PlanRetentionResponse(
+            retention_verdicts=map(convert.retention_verdict, found),
             next_page_token=next_token(last, query) if last else "",
         )
 

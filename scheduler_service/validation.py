@@ -7,12 +7,15 @@ from autoimage.scheduler.v1.execution_service_pb2 import (
     GetSchedulerStatusRequest,
     ListExecutionsRequest,
     ListImageTasksRequest,
+    PlanRetentionRequest,
 )
 from servicekit import validation as v
 from servicekit.errors import FieldViolation
 from servicekit.names import EXECUTION, POLICY
 
 _MAX_STATES = 20
+_MAX_KEEP_DAYS = 36_500
+_MAX_KEEP_LAST = 1_000
 
 
 def get_execution(request: GetExecutionRequest) -> list[FieldViolation]:
@@ -45,6 +48,16 @@ def _states(states: Collection[int]) -> list[FieldViolation]:
     for index, state in enumerate(states):
         found += [] if state else v.fail(f"filter.states[{index}]", "must be a state")
     return found
+
+
+def plan_retention(request: PlanRetentionRequest) -> list[FieldViolation]:
+    """0 in a limit means that there is none (P9)."""
+    return (
+        v.page(request)
+        + v.name("parent", request.parent, POLICY)
+        + v.within("retention.keep_days", request.retention.keep_days, 0, _MAX_KEEP_DAYS)
+        + v.within("retention.keep_last", request.retention.keep_last, 0, _MAX_KEEP_LAST)
+    )
 
 
 def get_scheduler_status(request: GetSchedulerStatusRequest) -> list[FieldViolation]:  # noqa: ARG001 - asks nothing

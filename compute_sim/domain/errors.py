@@ -50,11 +50,11 @@ class NoSystemDisk(FailedPrecondition):
 class RequestTooLate(FailedPrecondition):
     """The request arrived after its own `not_after`."""
 
-    def __init__(self, instance: str, not_after: datetime) -> None:
+    def __init__(self, subject: str, not_after: datetime) -> None:
         super().__init__(
             "REQUEST_TOO_LATE",
-            "the request arrived after its not_after, nothing was built",
-            subject=instance,
+            "the request arrived after its not_after, nothing was done",
+            subject=subject,
             metadata={"not_after": not_after.isoformat()},
         )
 

@@ -67,7 +67,7 @@ class ImageServicer(Simulated, image_service_pb2_grpc.ImageServiceServicer):
 
     @simulated_rpc(validation.delete_image)
     def DeleteImage(self, request: pb.DeleteImageRequest, context: grpc.ServicerContext) -> Empty:
-        delete_image(self._deps, convert.key(IMAGE, request.name), request.etag)
+        delete_image(self._deps, convert.key(IMAGE, request.name), request.etag, convert.not_after(request))
         return Empty()
 
     @simulated_rpc(validation.resolve_image_requests)

@@ -1,19 +1,27 @@
-"""Writes what became of tasks: the tasks, their log entries, and their executions' counts and ends, all or nothing."""
+"""Writes what became of tasks: the tasks, their images, their log entries, and their executions' counts and ends.
+
+All or nothing.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from scheduler_service.domain import log_entries
 from scheduler_service.domain.executions import Execution, ExecutionState, closing_state
+from scheduler_service.domain.retention import KeptImage, Series
 from scheduler_service.domain.tasks import Task
 from scheduler_service.store import executions as execution_store
-from scheduler_service.store import outbox
+from scheduler_service.store import kept_images, outbox
+from scheduler_service.store import series as series_store
 from scheduler_service.store import tasks as task_store
+
+_FREE = datetime(1970, 1, 1, tzinfo=UTC)
+"""Due in operating time: nobody has claimed it yet."""
 
 
 class Change(NamedTuple):
@@ -35,8 +43,46 @@ def record(connection: sa.Connection, changes: Sequence[Change], now: datetime) 
         entry for change in kept for entry in log_entries.of_change(*change, executions[change.before.execution_uid])
     ]
     outbox.add(connection, entries)
+    _keep_images(connection, kept, executions, now)
     _close(connection, _ended(kept), now)
     return kept
+
+
+def _keep_images(
+    connection: sa.Connection, changes: Iterable[Change], executions: Mapping[str, Execution], now: datetime
+) -> None:
+    """Takes images that became available into retention's care, and has it look at their series (X9)."""
+    made = [
+        (after, executions[after.execution_uid])
+        for before, after in changes
+        if after.has_image and not before.has_image
+    ]
+    if made:
+        series_store.ask(connection, [_series(task, execution, now) for task, execution in made])
+        kept_images.add(connection, [_image(task, execution) for task, execution in made])
+
+
+def _series(task: Task, execution: Execution, now: datetime) -> Series:
+    return Series(
+        policy_uid=task.policy_uid,
+        instance=task.instance,
+        account=execution.account,
+        region=execution.region,
+        policy_id=execution.policy_id,
+        due_product=now,
+        due_operating=_FREE,
+    )
+
+
+def _image(task: Task, execution: Execution) -> KeptImage:
+    return KeptImage(
+        name=task.image,
+        policy_uid=task.policy_uid,
+        instance=task.instance,
+        scheduled_time=execution.scheduled_time,
+        request_id=task.request_id,
+        execution_uid=task.execution_uid,
+    )
 
 
 def _ended(changes: Iterable[Change]) -> dict[str, Counter[str]]:

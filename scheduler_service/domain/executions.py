@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from scheduler_service.domain.retention import KEEP_FOREVER, Retention
+
 _NAMESPACE = uuid.UUID("6f0a3c1e-8f5b-5c52-9d0e-0d6a7f3f2b11")
 """Never changes: build requests of all times are recognised by ids derived from it."""
 
@@ -56,7 +58,11 @@ class TaskCounts:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """An execution as it is stored. `devices` empty means all disks; `log_topic` empty means that nothing is logged."""
+    """An execution as it is stored.
+
+    `devices` empty means all disks; `log_topic` empty means that nothing is logged. `image_expire_time` is None if its
+    images were to be kept however old they are, when it was triggered.
+    """
 
     uid: str
     account: str
@@ -75,6 +81,7 @@ class Execution:
     log_topic: str
     counts: TaskCounts
     missed: Missed | None = None
+    image_expire_time: datetime | None = None
 
     @property
     def policy(self) -> str:
@@ -112,6 +119,7 @@ class Trigger:
     trigger_time: datetime
     instances: tuple[TriggeredInstance, ...] = field(default=())
     missed: Missed | None = None
+    retention: Retention = KEEP_FOREVER
 
 
 def execution_key(kind: Kind, scheduled_time: datetime, run_id: str) -> str:
@@ -190,4 +198,5 @@ def _execution(trigger: Trigger, kind: Kind, scheduled: datetime, now: datetime,
         log_topic=trigger.log_topic,
         counts=TaskCounts(total=total, open=total),
         missed=missed,
+        image_expire_time=None if missed else trigger.retention.expire_time(scheduled),
     )

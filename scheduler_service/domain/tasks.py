@@ -134,10 +134,16 @@ class Task:
     build_start_time: datetime | None = None
     end_time: datetime | None = None
     late_image_time: datetime | None = None
+    image_delete_time: datetime | None = None
 
     @property
     def instance_id(self) -> str:
         return self.instance.rpartition("/")[2]
+
+    @property
+    def has_image(self) -> bool:
+        """Whether its image became available, in time or late."""
+        return self.state is TaskState.SUCCEEDED or self.late_image_time is not None
 
     @property
     def window_end(self) -> datetime:
@@ -175,9 +181,14 @@ def put_off(task: Task, reason: str, operating: datetime, source: random.Random,
     """The task after a transient failure: tried again after exponential backoff with full jitter (X5)."""
     told = task.reason if task.state.ended else reason  # why a task ended is not for an outage to overwrite
     tries = _tries(task, told)
-    ceiling = min(RETRY_FIRST * 2 ** min(tries, 16), RETRY_MOST)
-    delay = max(at_least, ceiling * source.random())
+    delay = retry_delay(tries, source, at_least)
     return replace(task, reason=told, tries=tries + 1, due_operating=operating + delay)
+
+
+def retry_delay(tries: int, source: random.Random, at_least: timedelta) -> timedelta:
+    """How long to wait after so many tries in a row that failed, and another: 0.2 s doubling to 30 s, full jitter."""
+    ceiling: timedelta = min(RETRY_FIRST * 2 ** min(tries, 16), RETRY_MOST)
+    return max(at_least, ceiling * source.random())
 
 
 def _tries(task: Task, reason: str) -> int:

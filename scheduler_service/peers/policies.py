@@ -1,4 +1,4 @@
-"""The policy service: what is due, and which associations still hold."""
+"""The policy service: what is due, which associations still hold, and how long images are kept."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from datetime import datetime
 
 from autoimage.policy.v1 import trigger_service_pb2 as pb
 from autoimage.policy.v1 import trigger_service_pb2_grpc as rpc
-from autoimage.type.v1 import missed_pb2, reason_pb2
+from autoimage.type.v1 import missed_pb2, reason_pb2, retention_pb2
 from scheduler_service.domain.executions import Kind, Missed, Trigger, TriggeredInstance
+from scheduler_service.domain.retention import Retention
 from scheduler_service.domain.tasks import Task
 from servicekit import names
 from servicekit.client import Client
@@ -60,6 +61,19 @@ class Policies:
             self._stub.ReportMissingInstances, pb.ReportMissingInstancesRequest(associations=_references(tasks))
         )
 
+    def look_up_retentions(self, policy_uids: Collection[str]) -> dict[str, Retention]:
+        """How long the images of these policies (at most 500) are kept, as it is now; those of unknown ones are not
+        in the answer, and nothing is known of them.
+        """
+        request = pb.LookUpRetentionsRequest(policy_uids=sorted(policy_uids))
+        response = self._client.call(self._stub.LookUpRetentions, request)
+        return {found.policy_uid: retention_of(found.retention) for found in response.policy_retentions}
+
+
+def retention_of(message: retention_pb2.Retention) -> Retention:
+    """What is unset keeps for ever."""
+    return Retention(message.keep_days, message.keep_last, message.may_delete_newest)
+
 
 def _references(tasks: Collection[Task]) -> list[pb.AssociationReference]:
     return [pb.AssociationReference(policy_uid=task.policy_uid, association_uid=task.association_uid) for task in tasks]
@@ -81,6 +95,7 @@ def _trigger(trigger: pb.Trigger) -> Trigger:
         trigger_time=from_proto(trigger.trigger_time),
         instances=tuple(TriggeredInstance(item.instance, item.uid) for item in trigger.associations),
         missed=_missed(trigger.missed) if trigger.HasField("missed") else None,
+        retention=retention_of(trigger.retention),
     )
 
 

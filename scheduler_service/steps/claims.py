@@ -82,10 +82,10 @@ def write(deps: Dependencies, changes: Sequence[Change]) -> list[Change]:
 def put_off_all(deps: Dependencies, tasks: Sequence[Task], reason: str, error: ServiceError) -> None:
     """The service that the tasks need did not answer: each is tried again after a pause of its own."""
     _LOG.warning("tasks_put_off", tasks=len(tasks), reason=reason, error=error.reason, message=error.message)
-    operating, at_least = deps.clocks.operating.now(), _asked_for(error)
+    operating, at_least = deps.clocks.operating.now(), asked_for(error)
     write(deps, [Change(task, put_off(task, reason, operating, deps.random, at_least)) for task in tasks])
 
 
-def _asked_for(error: ServiceError) -> timedelta:
+def asked_for(error: ServiceError) -> timedelta:
     """How long the service wants to be left alone. If nobody answered, our own client made the delay up."""
     return timedelta(0) if error.reason == "TRANSPORT" else error.retry_after or timedelta(0)

@@ -145,6 +145,7 @@ def _row(execution: Execution) -> dict[str, Any]:
         "missed": json.dumps([to_micros(missed.first), to_micros(missed.last), missed.count, missed.reason])
         if missed
         else None,
+        "image_expire_time": to_micros_or_none(execution.image_expire_time),
     } | {name: getattr(counts, name) for name in _COUNTS}
 
 
@@ -167,6 +168,7 @@ def _execution(row: sa.RowMapping) -> Execution:
         log_topic=row["log_topic"],
         counts=TaskCounts(*(row[name] for name in _COUNTS)),
         missed=_missed(row["missed"]),
+        image_expire_time=from_micros_or_none(row["image_expire_time"]),
     )
 
 

@@ -25,7 +25,9 @@ _FIXED = {
     "request_id",
     "trigger_time",
     "create_time",
+    "image_delete_time",
 }
+"""What a step does not change of a task that it claimed; when an image is deleted, its task is nobody's any more."""
 _CHANGING = [column.name for column in _COLUMNS if column.name not in _FIXED]
 
 
@@ -89,6 +91,20 @@ def update(connection: sa.Connection, tasks: Iterable[Task]) -> None:
         | {f"new_{name}": value for name, value in _changing(task).items()}
         for task in tasks
     ]
+    if rows:
+        connection.execute(statement, rows)
+
+
+def mark_images_deleted(connection: sa.Connection, keys: Iterable[tuple[str, str]], at: datetime) -> None:
+    """Notes of these tasks (execution uid, instance id) that retention deleted their image; some may be forgotten."""
+    statement = (
+        sa.update(image_tasks)
+        .where(
+            image_tasks.c.execution_uid == sa.bindparam("key_uid"), image_tasks.c.instance_id == sa.bindparam("key_id")
+        )
+        .values(image_delete_time=to_micros(at))
+    )
+    rows = [{"key_uid": uid, "key_id": instance_id} for uid, instance_id in sorted(keys)]
     if rows:
         connection.execute(statement, rows)
 
@@ -171,6 +187,7 @@ def _row(task: Task) -> dict[str, Any]:
         "request_id": task.request_id,
         "trigger_time": to_micros(task.trigger_time),
         "create_time": to_micros(task.create_time),
+        "image_delete_time": to_micros_or_none(task.image_delete_time),
     } | _changing(task)
 
 
@@ -222,4 +239,5 @@ def _task(row: sa.RowMapping) -> Task:
         build_start_time=from_micros_or_none(row["build_start_time"]),
         end_time=from_micros_or_none(row["end_time"]),
         late_image_time=from_micros_or_none(row["late_image_time"]),
+        image_delete_time=from_micros_or_none(row["image_delete_time"]),
     )

@@ -436,7 +436,7 @@ def test_a_late_image_that_is_lost_is_not_adopted(world: World, lost: str) -> No
     world.run_until_idle()
     assert world.task().phase is Phase.LATE
     if lost == "deleted":
-        world.compute.delete_image(world.compute.image_of("i-1"))
+        world.compute.remove(world.compute.image_of("i-1"))
     world.pass_time(timedelta(hours=2))
     world.run_until_idle()
     assert (world.task().state, world.task().reason) == (TaskState.FAILED, "BUILD_TIMEOUT")
@@ -447,7 +447,7 @@ def test_a_late_image_that_is_lost_is_not_adopted(world: World, lost: str) -> No
 def test_an_image_that_is_deleted_under_way_fails_its_task(world: World) -> None:
     world.add_trigger("i-1")
     world.run_until_idle()
-    world.compute.delete_image(world.compute.image_of("i-1"))
+    world.compute.remove(world.compute.image_of("i-1"))
     world.settle()
     assert world.outcomes() == [("i-1", "FAILED", "IMAGE_DELETED")]
     assert resolves(world) == 1
@@ -641,7 +641,7 @@ def test_every_end_without_success_of_a_sent_task_follows_exactly_one_resolve(wo
     world.compute.failing.add("i-error")
     world.add_trigger(*refusals, "i-error", "i-fine", "i-deleted")
     world.run_until_idle()
-    world.compute.delete_image(world.compute.image_of("i-deleted"))
+    world.compute.remove(world.compute.image_of("i-deleted"))
     world.live(WINDOW)
     ends = {instance: (state, reason) for instance, state, reason in world.outcomes()}
     assert ends == {

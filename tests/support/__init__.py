@@ -7,6 +7,7 @@ from tests.support.rpcs import at_once, error_of, running_server
 __all__ = [
     "START",
     "ManualClocks",
+    "at_once",
     "clocks",
     "database",
     "error_of",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from compute_sim.main import registrations
 from servicekit.database import Database
 from servicekit.errors import Code, ServiceError
 from servicekit.ids import Ids
+from servicekit.timestamps import to_proto_or_none
 from tests.support import ManualClocks, clocks, database, running_server
 
 PLACE = "accounts/acme/regions/cn-north-1"
@@ -123,8 +124,8 @@ class Compute:
     def delete_instance(self, name: str = INSTANCE) -> None:
         self.instances.DeleteInstance(DeleteInstanceRequest(name=name))
 
-    def delete_image(self, name: str, etag: str = "") -> None:
-        self.images.DeleteImage(DeleteImageRequest(name=name, etag=etag))
+    def delete_image(self, name: str, etag: str = "", not_after: datetime | None = None) -> None:
+        self.images.DeleteImage(DeleteImageRequest(name=name, etag=etag, not_after=to_proto_or_none(not_after)))
 
     def list_instances(self, parent: str = PLACE) -> list[Instance]:
         return list(self.instances.ListInstances(ListInstancesRequest(parent=parent, page_size=100)).instances)

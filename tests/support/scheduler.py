@@ -24,26 +24,29 @@ from scheduler_service.domain.executions import (
     closing_state,
 )
 from scheduler_service.domain.log_entries import Entry
+from scheduler_service.domain.retention import KEEP_FOREVER, KeptImage, Retention
 from scheduler_service.domain.tasks import Phase, Task, TaskState
 from scheduler_service.steps.deliver import deliver
 from scheduler_service.steps.follow import follow
 from scheduler_service.steps.resolve import resolve
+from scheduler_service.steps.retain import retain
 from scheduler_service.steps.send import send
 from scheduler_service.steps.take_up import take_up
 from scheduler_service.store import executions as execution_store
-from scheduler_service.store import outbox
+from scheduler_service.store import kept_images, outbox
 from scheduler_service.store import tasks as task_store
 from scheduler_service.store.schema import executions as executions_table
+from scheduler_service.store.schema import image_series
 from servicekit.database import Database
 from servicekit.errors import Unavailable
 from servicekit.loop import Wake
 from tests.support.clocks import clocks
 from tests.support.databases import database
 from tests.support.scheduler_fakes import FakeCompute, FakeLogs, FakePolicies, Faults
-from tests.support.scheduler_values import TOPIC, association, instance_name, uid
+from tests.support.scheduler_values import PLACE, TOPIC, association, instance_name, uid
 
 TASK_LEASE = timedelta(seconds=30)
-STEPS: tuple[Callable[[Dependencies], Wake], ...] = (take_up, send, follow, resolve, deliver)
+STEPS: tuple[Callable[[Dependencies], Wake], ...] = (take_up, send, follow, resolve, deliver, retain)
 _ROUNDS = 200
 
 
@@ -181,8 +184,12 @@ class World:
         missed: Missed | None = None,
         devices: tuple[str, ...] = (),
         topic: str = TOPIC,
+        retention: Retention = KEEP_FOREVER,
     ) -> Trigger:
-        """The policy is due, now unless said otherwise; its instances are associated with it from here on."""
+        """The policy is due, now unless said otherwise; its instances are associated with it from here on.
+
+        `retention` is the trigger's own copy; what holds now is `policies.retentions`.
+        """
         self._made += 1
         now = self.time.product.now()
         trigger = Trigger(
@@ -199,9 +206,19 @@ class World:
             trigger_time=triggered or now,
             instances=tuple(TriggeredInstance(instance_name(id), association(id, policy)) for id in instance_ids),
             missed=missed,
+            retention=retention,
         )
         self.policies.add(trigger)
         return trigger
+
+    def make_image(
+        self, scheduled: datetime, *, instance: str = "i-1", policy: str = "daily", kind: Kind = Kind.CATCH_UP
+    ) -> str:
+        """Has an image made for that time, at this moment; its name."""
+        run_id = uid("run", scheduled) if kind is Kind.RUN_NOW else ""
+        self.add_trigger(instance, policy=policy, kind=kind, scheduled=scheduled, run_id=run_id)
+        self.settle()
+        return f"{PLACE}/images/img-{self.compute.made:010}"
 
     # What is there
 
@@ -236,6 +253,16 @@ class World:
     def open_tasks(self) -> list[Task]:
         return [task for task in self.tasks() if not task.state.ended]
 
+    def kept(self) -> list[KeptImage]:
+        """All that retention knows of; series by series, newest first."""
+        with self.database.read() as connection:
+            series = connection.execute(sa.select(image_series.c.policy_uid, image_series.c.instance)).all()
+            return [
+                image
+                for policy_uid, instance in sorted(series)
+                for image in kept_images.newest(connection, (policy_uid, instance), before=None, limit=10_000)
+            ]
+
     def undelivered(self) -> list[Entry]:
         with self.database.read() as connection:
             return [waiting.entry for waiting in outbox.oldest(connection, 10_000)]
@@ -262,6 +289,7 @@ class World:
         for execution in executions:
             self._check_counts(execution, [task for task in tasks if task.execution_uid == execution.uid])
         assert all(len(ids) == 1 for ids in self.compute.sent_for.values()), "X1: two request ids for one build"
+        self._check_kept_images(tasks)
         self._check_entries(executions, tasks)
 
     def _check_task(self, task: Task) -> None:
@@ -279,6 +307,16 @@ class World:
             assert task.build_start_time
         assert (task.phase in (Phase.DONE, Phase.LATE)) == task.state.ended
         assert (task.end_time is not None) == task.state.ended
+
+    def _check_kept_images(self, tasks: list[Task]) -> None:
+        """Retention knows of every image of a task that exists, and of no other; what it deleted is gone."""
+        made = {task.image: task for task in tasks if task.has_image}
+        kept = {image.name for image in self.kept()}
+        assert kept <= made.keys(), f"X9: no task's images: {kept - made.keys()}"
+        living = {image.name for image in self.compute.live_images()}
+        assert living & made.keys() <= kept, f"X9: forgotten: {living & made.keys() - kept}"
+        deleted = {name for name, task in made.items() if task.image_delete_time}
+        assert not deleted & (living | kept), f"X9: deleted, and still there: {deleted & (living | kept)}"
 
     @staticmethod
     def _check_counts(execution: Execution, tasks: list[Task]) -> None:

@@ -9,8 +9,9 @@ from typing import TypeVar
 from scheduler_service.domain.executions import Execution, Trigger
 from scheduler_service.domain.log_entries import Entry
 from scheduler_service.domain.refusals import refusal
+from scheduler_service.domain.retention import KEEP_FOREVER, Condition, KeptImage, Retention, Seen
 from scheduler_service.domain.tasks import Build, BuildState, LeftOut, Refusal, Task
-from scheduler_service.peers.compute import Compute
+from scheduler_service.peers.compute import Compute, Deletion
 from scheduler_service.peers.logs import Delivery, Logs
 from scheduler_service.peers.policies import Associated, Leased, Policies
 from servicekit.errors import Unavailable
@@ -99,7 +100,7 @@ class _Pending:
 
 
 class FakePolicies(Policies):
-    """Triggers with leases in operating time, and associations."""
+    """Triggers with leases in operating time, associations, and how long images are kept."""
 
     def __init__(self, time: ManualClocks, faults: Faults) -> None:
         self._time = time
@@ -107,6 +108,8 @@ class FakePolicies(Policies):
         self._pending: list[_Pending] = []
         self.holding: dict[str, str] = {}  # association uid → policy uid
         self.deleted: set[str] = set()  # policy uids
+        self.retentions: dict[str, Retention] = {}  # by the uid of each policy that is known
+        self.looked_up: list[list[str]] = []  # policy uids
         self.next_due_time: datetime | None = None
         self.acknowledged: list[str] = []
         self.asked: list[list[str]] = []  # association uids
@@ -115,6 +118,7 @@ class FakePolicies(Policies):
 
     def add(self, trigger: Trigger) -> None:
         self._pending.append(_Pending(trigger))
+        self.retentions.setdefault(trigger.policy_uid, KEEP_FOREVER)
         for instance in trigger.instances:
             self.holding[instance.association_uid] = trigger.policy_uid
 
@@ -160,6 +164,13 @@ class FakePolicies(Policies):
 
         self._faults.around("report_missing", act)
 
+    def look_up_retentions(self, policy_uids: Collection[str]) -> dict[str, Retention]:
+        def act() -> dict[str, Retention]:
+            self.looked_up.append(sorted(policy_uids))
+            return {uid: retention for uid, retention in self.retentions.items() if uid in policy_uids}
+
+        return self._faults.around("look_up_retentions", act)
+
 
 def refused(code: str, reason: str, retry_after: timedelta | None = None) -> Refusal:
     """The refusal that the adapter makes of this code and reason."""
@@ -180,6 +191,13 @@ class FakeImage:
     request_id: str
     finish: datetime
     fails: bool
+    expire_time: datetime | None = None
+    protected: bool = False
+    revision: int = 0
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.revision}"'
 
 
 class FakeCompute(Compute):
@@ -201,6 +219,9 @@ class FakeCompute(Compute):
         self.creates: list[tuple[str, datetime]] = []  # request id, not_after: all that ever arrived
         self.resolves: Counter[str] = Counter()  # by request id
         self.gets: list[list[str]] = []
+        self.looks: list[list[str]] = []  # image names
+        self.undeletable: set[str] = set()  # image names
+        self.deletes: list[tuple[str, datetime]] = []  # image name, not_after: all that ever arrived
         self.sent_for: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # (execution name, instance) → ids
         self.made = 0
 
@@ -211,11 +232,11 @@ class FakeCompute(Compute):
             for task in tasks:
                 self.creates.append((task.request_id, not_after))
                 self.sent_for[executions[task.execution_uid].name, task.instance].add(task.request_id)
-            return [self._create(task, not_after) for task in tasks]
+            return [self._create(task, executions[task.execution_uid], not_after) for task in tasks]
 
         return self._faults.around("create_images", act)
 
-    def _create(self, task: Task, not_after: datetime) -> Build | Refusal:
+    def _create(self, task: Task, execution: Execution, not_after: datetime) -> Build | Refusal:
         if task.request_id in self.images:
             return self._build(self.images[task.request_id])
         if task.request_id in self.settled:
@@ -233,6 +254,7 @@ class FakeCompute(Compute):
             request_id=task.request_id,
             finish=self._time.product.now() + self.build_time,
             fails=task.instance_id in self.failing,
+            expire_time=execution.image_expire_time,
         )
         self.images[task.request_id] = image
         return self._build(image)
@@ -255,6 +277,37 @@ class FakeCompute(Compute):
 
         return self._faults.around("get_images", act)
 
+    def look_at(self, images: Sequence[KeptImage]) -> list[Seen]:
+        def act() -> list[Seen]:
+            self.looks.append([image.name for image in images])
+            known = {image.name: image for image in self.images.values()}
+            return [self._seen(image, known.get(image.name)) for image in images]
+
+        return self._faults.around("look_at", act)
+
+    def _seen(self, image: KeptImage, found: FakeImage | None) -> Seen:
+        if found is None:
+            return Seen(image, Condition.GONE)
+        available = found.request_id == image.request_id and self.state(found) is BuildState.AVAILABLE
+        condition = Condition.AVAILABLE if available else Condition.NOT_AVAILABLE
+        return Seen(image, condition, found.protected, found.etag)
+
+    def delete_image(self, seen: Seen, not_after: datetime) -> Deletion:
+        def act() -> Deletion:
+            self.deletes.append((seen.image.name, not_after))
+            found = next((image for image in self.images.values() if image.name == seen.image.name), None)
+            if found is None:
+                return Deletion.GONE
+            if found.name in self.undeletable:
+                return Deletion.FAILED
+            too_late = self._time.operating.now() > not_after
+            if too_late or found.protected or found.etag != seen.etag:
+                return Deletion.REFUSED
+            self.remove(found)
+            return Deletion.DELETED
+
+        return self._faults.around("delete_image", act)
+
     def resolve(self, tasks: Sequence[Task]) -> list[Build | None]:
         def act() -> list[Build | None]:
             self.resolves.update(task.request_id for task in tasks)
@@ -275,7 +328,22 @@ class FakeCompute(Compute):
         (image,) = [image for image in self.images.values() if image.instance.endswith(f"/{instance_id}")]
         return image
 
-    def delete_image(self, image: FakeImage) -> None:
+    def named(self, name: str) -> FakeImage:
+        (image,) = [image for image in self.images.values() if image.name == name]
+        return image
+
+    def add(self, name: str, instance: str, request_id: str) -> None:
+        """Somebody else had this image made, and it is complete."""
+        finish = self._time.product.now() - timedelta(days=1)
+        self.images[request_id] = FakeImage(name, instance, request_id, finish, fails=False)
+
+    def protect(self, name: str, protected: bool = True) -> None:
+        """A user protects the image, or lets go of it."""
+        image = self.named(name)
+        self.images[image.request_id] = replace(image, protected=protected, revision=image.revision + 1)
+
+    def remove(self, image: FakeImage) -> None:
+        """A user deletes the image."""
         del self.images[image.request_id]
         self.settled[image.request_id] = "IMAGE_DELETED"
 

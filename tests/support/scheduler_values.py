@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from scheduler_service.domain.executions import (
@@ -15,6 +16,7 @@ from scheduler_service.domain.executions import (
     execution_uid,
 )
 from scheduler_service.domain.log_entries import Entry
+from scheduler_service.domain.retention import KeptImage, Series
 from scheduler_service.domain.tasks import Phase, Task, TaskState
 from tests.support.clocks import START
 
@@ -106,5 +108,34 @@ def an_entry(insert_id: str = "1", **changes: Any) -> Entry:
         policy=f"{PLACE}/policies/daily",
         execution=f"{PLACE}/policies/daily/executions/exec-1",
         scheduled_time=START,
+    )
+    return replace(base, **changes)
+
+
+def a_series(instance_id: str = "i-1", policy: str = "daily", **changes: Any) -> Series:
+    """A series that is due at START."""
+    base = Series(
+        policy_uid=uid(policy),
+        instance=instance_name(instance_id),
+        account="acme",
+        region="cn-north-1",
+        policy_id=policy,
+        due_product=START,
+        due_operating=START,
+    )
+    return replace(base, **changes)
+
+
+def a_kept_image(
+    image_id: str = "img-1", scheduled_time: datetime = START, series: Series | None = None, **changes: Any
+) -> KeptImage:
+    of = series or a_series()
+    base = KeptImage(
+        name=f"{PLACE}/images/{image_id}",
+        policy_uid=of.policy_uid,
+        instance=of.instance,
+        scheduled_time=scheduled_time,
+        request_id=uid("request", image_id),
+        execution_uid=uid("execution", image_id),
     )
     return replace(base, **changes)

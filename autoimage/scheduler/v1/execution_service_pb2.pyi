@@ -291,8 +291,8 @@ class SchedulerStatus(_message.Message):
 
     @_builtins.property
     def next_due_time(self) -> _timestamp_pb2.Timestamp:
-        """When there is something to do next, in product time: for tasks under way, or for policies as the last poll learned it. A
-        time that has come when there is something to do now; unset when nothing is known to be due.
+        """When there is something to do next, in product time: for tasks under way, for retention, or for policies as the last poll
+        learned it. A time that has come when there is something to do now; unset when nothing is known to be due.
         """
 
     @_builtins.property
@@ -493,14 +493,18 @@ class PlanRetentionRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """The policy's name."""
+    """The policy's name. Disabled and deleted policies have plans too; the images of several policies that had this name, one
+    after the other, are planned each with its own policy's retention.
+    """
     page_size: _builtins.int
     """How many at most: default 20, more than 100 is read as 100."""
     page_token: _builtins.str
     """The `next_page_token` of the page before; the rest of the request must be the same."""
     @_builtins.property
     def retention(self) -> _retention_pb2.Retention:
-        """What to plan with. Default: the policy's own retention."""
+        """What to plan with. Default: the policy's own retention; for ever, if the policy service does not know the policy any
+        more.
+        """
 
     def __init__(
         self,

@@ -51,6 +51,11 @@ class ExecutionServiceStub:
                 request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksRequest.SerializeToString,
                 response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksResponse.FromString,
                 _registered_method=True)
+        self.PlanRetention = channel.unary_unary(
+                '/autoimage.scheduler.v1.ExecutionService/PlanRetention',
+                request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionRequest.SerializeToString,
+                response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionResponse.FromString,
+                _registered_method=True)
         self.GetSchedulerStatus = channel.unary_unary(
                 '/autoimage.scheduler.v1.ExecutionService/GetSchedulerStatus',
                 request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.GetSchedulerStatusRequest.SerializeToString,
@@ -84,6 +89,13 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanRetention(self, request, context):
+        """Tells which images of a policy retention would delete next, which it keeps, and why. Deletes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSchedulerStatus(self, request, context):
         """Tells how the scheduler is doing.
         """
@@ -108,6 +120,11 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.ListImageTasks,
                     request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksRequest.FromString,
                     response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksResponse.SerializeToString,
+            ),
+            'PlanRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanRetention,
+                    request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionRequest.FromString,
+                    response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionResponse.SerializeToString,
             ),
             'GetSchedulerStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSchedulerStatus,
@@ -197,6 +214,33 @@ class ExecutionService:
             '/autoimage.scheduler.v1.ExecutionService/ListImageTasks',
             autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksRequest.SerializeToString,
             autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.scheduler.v1.ExecutionService/PlanRetention',
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionRequest.SerializeToString,
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionResponse.FromString,
             options,
             channel_credentials,
             insecure,

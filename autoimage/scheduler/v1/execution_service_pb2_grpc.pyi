@@ -25,6 +25,8 @@ class ExecutionServiceStub:
     """
     ListImageTasks: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListImageTasksRequest, _execution_service_pb2.ListImageTasksResponse]
     """Lists the image tasks of an execution, in the order of the instances' ids."""
+    PlanRetention: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.PlanRetentionRequest, _execution_service_pb2.PlanRetentionResponse]
+    """Tells which images of a policy retention would delete next, which it keeps, and why. Deletes nothing."""
     GetSchedulerStatus: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetSchedulerStatusRequest, _execution_service_pb2.SchedulerStatus]
     """Tells how the scheduler is doing."""
 
@@ -56,6 +58,14 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _execution_service_pb2.ListImageTasksResponse:
         """Lists the image tasks of an execution, in the order of the instances' ids."""
+
+    @_abc_1.abstractmethod
+    def PlanRetention(
+        self,
+        request: _execution_service_pb2.PlanRetentionRequest,
+        context: _grpc.ServicerContext,
+    ) -> _execution_service_pb2.PlanRetentionResponse:
+        """Tells which images of a policy retention would delete next, which it keeps, and why. Deletes nothing."""
 
     @_abc_1.abstractmethod
     def GetSchedulerStatus(

@@ -113,7 +113,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_NO_SYSTEM_DISK: _Reason.ValueType  # 75
     """FAILED_PRECONDITION, or the outcome of a task: the instance has no system disk attached."""
     REASON_REQUEST_TOO_LATE: _Reason.ValueType  # 76
-    """FAILED_PRECONDITION: the request arrived after its `not_after`, so nothing was built."""
+    """FAILED_PRECONDITION: the request arrived after its `not_after`, so nothing was done."""
     REASON_REQUEST_RESOLVED: _Reason.ValueType  # 77
     """FAILED_PRECONDITION: the request id was given up by ResolveImageRequests and will never build an image."""
     REASON_IMAGE_DELETED: _Reason.ValueType  # 78
@@ -260,7 +260,7 @@ REASON_INSTANCE_BUSY: Reason.ValueType  # 74
 REASON_NO_SYSTEM_DISK: Reason.ValueType  # 75
 """FAILED_PRECONDITION, or the outcome of a task: the instance has no system disk attached."""
 REASON_REQUEST_TOO_LATE: Reason.ValueType  # 76
-"""FAILED_PRECONDITION: the request arrived after its `not_after`, so nothing was built."""
+"""FAILED_PRECONDITION: the request arrived after its `not_after`, so nothing was done."""
 REASON_REQUEST_RESOLVED: Reason.ValueType  # 77
 """FAILED_PRECONDITION: the request id was given up by ResolveImageRequests and will never build an image."""
 REASON_IMAGE_DELETED: Reason.ValueType  # 78

@@ -275,6 +275,7 @@ IMAGES: list[Case] = [
         for wrong in ("nonsense", f"{FOREIGN}/instances/web", f"{ELSEWHERE}/instances/web")
     ),
     (DeleteImageRequest(name=IMAGE, etag="x" * 65), {"etag"}),
+    *((DeleteImageRequest(name=IMAGE, etag="x" * 65, not_after=wrong), {"etag", "not_after"}) for wrong in NO_TIMES),
     *((with_image(expire_time=wrong), {"image.expire_time"}) for wrong in (*NO_TIMES, BEFORE_1970)),
     (UpdateImageRequest(), {"image"}),
     *((updated(name=wrong), {"image.name"}) for wrong in ("", "nonsense", INSTANCE, f"{EVERYWHERE}/images/img-1")),

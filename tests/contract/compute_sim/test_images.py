@@ -26,6 +26,7 @@ from tests.support.compute_sim import (
     BUILD,
     BULKY,
     INSTANCE,
+    MICROSECOND,
     OTHER_REQUEST_ID,
     PLACE,
     REQUEST_ID,
@@ -260,6 +261,18 @@ def test_an_image_that_has_changed_is_not_deleted_by_an_old_etag(compute: Comput
     error = error_of(compute.delete_image, image.name, image.etag)
     assert (facts(error), error.metadata) == ((Code.ABORTED, "STALE_ETAG"), {"name": image.name})
     compute.delete_image(image.name, compute.get_image(image.name).etag)
+    assert compute.list_images() == []
+
+
+def test_an_image_is_deleted_until_the_requests_not_after_and_not_later(compute: Compute) -> None:
+    image = compute.create_image()
+    compute.time.operating.advance(MICROSECOND)
+    error = error_of(compute.delete_image, image.name, image.etag, START)
+    assert facts(error) == (Code.FAILED_PRECONDITION, "REQUEST_TOO_LATE")
+    assert error.precondition is not None
+    assert error.precondition.subject == image.name
+    assert compute.list_images() == [image]
+    compute.delete_image(image.name, image.etag, START + MICROSECOND)
     assert compute.list_images() == []
 
 

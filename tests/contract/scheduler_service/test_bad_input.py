@@ -14,7 +14,9 @@ from autoimage.scheduler.v1.execution_service_pb2 import (
     ImageTaskFilter,
     ListExecutionsRequest,
     ListImageTasksRequest,
+    PlanRetentionRequest,
 )
+from autoimage.type.v1.retention_pb2 import Retention
 from servicekit.errors import Code
 from tests.support import error_of
 from tests.support.scheduler import World
@@ -43,6 +45,10 @@ def tasks(**filter: Any) -> ListImageTasksRequest:
     return ListImageTasksRequest(parent=EXECUTION, filter=ImageTaskFilter(**filter))
 
 
+def plan(**retention: Any) -> PlanRetentionRequest:
+    return PlanRetentionRequest(parent=POLICY, retention=Retention(**retention))
+
+
 CASES: list[tuple[str, Message, list[str]]] = [
     *(("GetExecution", GetExecutionRequest(name=name), ["name"]) for name in wrong_names(EXECUTION)),
     *(("ListExecutions", ListExecutionsRequest(parent=name), ["parent"]) for name in wrong_names(POLICY)),
@@ -66,6 +72,19 @@ CASES: list[tuple[str, Message, list[str]]] = [
     ("ListImageTasks", ListImageTasksRequest(parent=EXECUTION, page_size=-1), ["page_size"]),
     ("ListExecutions", ListExecutionsRequest(parent=POLICY, page_token="?"), ["page_token"]),
     ("ListExecutions", ListExecutionsRequest(parent=POLICY, page_token="x" * 5000), ["page_token"]),
+    *(("PlanRetention", PlanRetentionRequest(parent=name), ["parent"]) for name in wrong_names(POLICY)),
+    ("PlanRetention", PlanRetentionRequest(parent=f"{PLACE}/policies/-"), ["parent"]),
+    ("PlanRetention", PlanRetentionRequest(parent=POLICY, page_size=-1), ["page_size"]),
+    ("PlanRetention", PlanRetentionRequest(parent=POLICY, page_token="?"), ["page_token"]),
+    ("PlanRetention", plan(keep_days=-1), ["retention.keep_days"]),
+    ("PlanRetention", plan(keep_days=36_501), ["retention.keep_days"]),
+    ("PlanRetention", plan(keep_last=-1), ["retention.keep_last"]),
+    ("PlanRetention", plan(keep_last=1_001), ["retention.keep_last"]),
+    (
+        "PlanRetention",
+        PlanRetentionRequest(parent="x", page_size=-1, retention=Retention(keep_days=-1, keep_last=2**31 - 1)),
+        ["page_size", "parent", "retention.keep_days", "retention.keep_last"],
+    ),
     (
         "ListExecutions",
         ListExecutionsRequest(
@@ -94,6 +113,7 @@ def test_every_wrong_field_is_told_at_once(stub: Any, method: str, request_: Mes
         ("GetExecution", GetExecutionRequest(name=f"{ELSEWHERE}/executions/exec-0123456789")),
         ("ListExecutions", ListExecutionsRequest(parent=ELSEWHERE)),
         ("ListImageTasks", ListImageTasksRequest(parent=f"{ELSEWHERE}/executions/exec-0123456789")),
+        ("PlanRetention", PlanRetentionRequest(parent=ELSEWHERE)),
     ],
 )
 def test_a_region_that_is_not_served_is_refused(stub: Any, method: str, request_: Message) -> None:

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf.message import Message
 
 from autoimage.scheduler.v1 import execution_service_pb2 as pb
+from autoimage.type.v1 import retention_pb2
 from scheduler_service.servicer import ExecutionServicer
 from tests.support.scheduler import World
 from tests.support.scheduler_values import PLACE
@@ -42,6 +43,8 @@ def test_every_method_answers(world: World, invoke: Invoke) -> None:
     assert invoke(pb.ListExecutionsRequest(parent=POLICY))[0] == pb.ListExecutionsResponse(executions=[execution])
     (task,) = invoke(pb.ListImageTasksRequest(parent=name))[0].image_tasks
     assert task.name == f"{name}/imageTasks/i-1"
+    (verdict,) = invoke(pb.PlanRetentionRequest(parent=POLICY))[0].retention_verdicts
+    assert (verdict.image, verdict.verdict) == (task.image, pb.RetentionVerdict.VERDICT_KEEP_FOREVER)
     assert invoke(pb.GetSchedulerStatusRequest())[0].HasField("last_poll_time")
 
 
@@ -51,6 +54,11 @@ def test_every_method_answers(world: World, invoke: Invoke) -> None:
         (pb.GetExecutionRequest(name=UNKNOWN), "NOT_FOUND", f"execution {UNKNOWN} does not exist"),
         (pb.ListImageTasksRequest(parent=UNKNOWN), "NOT_FOUND", f"execution {UNKNOWN} does not exist"),
         (pb.GetExecutionRequest(), "INVALID_ARGUMENT", "invalid request: name: is required"),
+        (
+            pb.PlanRetentionRequest(parent=POLICY, retention=retention_pb2.Retention(keep_last=1001)),
+            "INVALID_ARGUMENT",
+            "invalid request: retention.keep_last: must be from 0 to 1000, is 1001",
+        ),
         (
             pb.ListExecutionsRequest(parent=POLICY, page_size=-1),
             "INVALID_ARGUMENT",

@@ -70,7 +70,23 @@ def test_dropped_entries_are_counted(world: World, stub: Any) -> None:
     assert (found.undelivered_log_entries, found.dropped_log_entries) == (0, 4)
     assert (found.running_executions, found.pending_tasks, found.building_tasks) == (0, 0, 0)
     assert not found.HasField("oldest_pending_time")
-    assert not found.HasField("next_due_time")
+
+
+def test_when_there_are_images_retention_is_due_within_a_day(world: World, stub: Any) -> None:
+    world.make_image(START)
+    tomorrow = world.time.product.now() + timedelta(days=1)
+    assert status(stub).next_due_time == to_proto(tomorrow)
+    world.faults.always("look_up_retentions", lost_request())
+    world.time.product.set(tomorrow)
+    world.run_until_idle()
+    assert status(stub).next_due_time == status(stub).product_time, "it is tried again"
+
+
+def test_when_there_is_no_image_nothing_is_due(world: World, stub: Any) -> None:
+    world.compute.failing.add("i-1")
+    world.add_trigger("i-1")
+    world.settle()
+    assert not status(stub).HasField("next_due_time")
 
 
 def test_a_claimed_task_is_something_to_do_now(world: World, stub: Any) -> None:

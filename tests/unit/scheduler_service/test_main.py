@@ -67,7 +67,7 @@ def test_each_step_has_a_loop_and_sending_as_many_as_it_was_told(tmp_path: Path)
     service = compose(settings(tmp_path))
     with running(service):
         names = [loop.name for loop in service.loops]
-    assert names == ["take_up", "send_0", "send_1", "follow", "resolve", "deliver"]
+    assert names == ["take_up", "send_0", "send_1", "follow", "resolve", "deliver", "retain"]
 
 
 def test_wrong_settings_are_all_told_at_once() -> None:

@@ -11,21 +11,32 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from autoimage.compute.v1 import compute_pb2, image_service_pb2, image_service_pb2_grpc
 from autoimage.log.v1 import log_pb2, log_service_pb2, log_service_pb2_grpc
 from autoimage.policy.v1 import policy_pb2, trigger_service_pb2, trigger_service_pb2_grpc
-from autoimage.type.v1 import disks_pb2, missed_pb2, reason_pb2
+from autoimage.type.v1 import disks_pb2, missed_pb2, reason_pb2, retention_pb2
 from scheduler_service.domain.executions import Kind, Missed, Trigger, TriggeredInstance
 from scheduler_service.domain.log_entries import Entry
+from scheduler_service.domain.retention import KEEP_FOREVER, Condition, Retention, Seen
 from scheduler_service.domain.tasks import Build, BuildState, LeftOut, Refusal, Trouble
-from scheduler_service.peers.compute import Compute
+from scheduler_service.peers.compute import Compute, Deletion
 from scheduler_service.peers.logs import Delivery, Logs
 from scheduler_service.peers.policies import Associated, Leased, Policies
 from servicekit.client import Client
-from servicekit.errors import Code, FailedPrecondition, NotFound, QuotaExceeded, ServiceError, Unavailable
+from servicekit.errors import (
+    Code,
+    FailedPrecondition,
+    InternalError,
+    NotFound,
+    QuotaExceeded,
+    ServiceError,
+    StaleEtag,
+    Unavailable,
+)
 from servicekit.status import DETAILS_KEY, to_status
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
@@ -33,6 +44,7 @@ from tests.support.scheduler_values import (
     IMAGE,
     PLACE,
     TOPIC,
+    a_kept_image,
     a_task,
     an_entry,
     an_execution,
@@ -143,6 +155,7 @@ def test_a_leased_trigger_comes_whole(peer: Peer, policies: Policies) -> None:
                 ),
                 lease_expire_time=to_proto(LATEST),
                 lease_count=2,
+                retention=retention_pb2.Retention(keep_days=7, keep_last=2, may_delete_newest=True),
             )
         ],
         next_due_time=to_proto(START + timedelta(hours=1)),
@@ -161,6 +174,7 @@ def test_a_leased_trigger_comes_whole(peer: Peer, policies: Policies) -> None:
         trigger_time=START + SECOND,
         instances=tuple(TriggeredInstance(instance_name(id), association(id)) for id in ("i-1", "i-2")),
         missed=Missed(START - 3 * SECOND, START - SECOND, 3, "NOT_TAKEN_UP"),
+        retention=Retention(7, 2, may_delete_newest=True),
     )
     assert policies.lease_triggers("host/1") == Leased([expected], START + timedelta(hours=1))
     assert peer.requests == [trigger_service_pb2.LeaseTriggersRequest(scheduler="host/1", max_instances=5000)]
@@ -206,6 +220,7 @@ def test_what_a_trigger_lacks_is_empty(peer: Peer, policies: Policies) -> None:
     )
     assert (missed.kind, missed.scheduled_time, missed.log_topic) == (Kind.MISSED, None, "")
     assert missed.missed == Missed(START, START, 1, "POISONED")
+    assert run.retention == missed.retention == KEEP_FOREVER
 
 
 @pytest.mark.rule("D3")
@@ -237,6 +252,18 @@ def test_associations_are_asked_after_and_reported_with_their_policies(peer: Pee
 
 
 # Compute
+
+
+@pytest.mark.rule("X9")
+def test_retentions_are_looked_up_and_those_of_unknown_policies_are_left_out(peer: Peer, policies: Policies) -> None:
+    daily, weekly, unknown = sorted([uid("daily"), uid("weekly"), uid("unknown")])
+    response = trigger_service_pb2.LookUpRetentionsResponse()
+    response.policy_retentions.add(policy_uid=weekly, deleted=True)
+    response.policy_retentions.add(policy_uid=daily, retention=retention_pb2.Retention(keep_last=3))
+    peer.answer = response
+    found = policies.look_up_retentions({unknown, weekly, daily})
+    assert found == {weekly: KEEP_FOREVER, daily: Retention(keep_last=3)}
+    assert peer.requests == [trigger_service_pb2.LookUpRetentionsRequest(policy_uids=[daily, weekly, unknown])]
 
 
 def an_image(**changes: Any) -> compute_pb2.Image:
@@ -280,7 +307,8 @@ def create(compute: Compute, number: int = 1) -> list[Build | Refusal]:
 def test_a_build_is_asked_for_with_all_that_belongs_to_it(peer: Peer, compute: Compute) -> None:
     peer.answer = created(an_image(), an_image())
     daily = an_execution(devices=("vda", "vdc"))
-    other = an_execution("weekly", account="other", region="cn-south-1")
+    expiring = {"image_expire_time": START + 7 * SECOND}
+    other = an_execution("weekly", account="other", region="cn-south-1", **expiring)
     first = a_task("i-1", daily)
     second = replace(a_task("i-2", other), instance="accounts/other/regions/cn-south-1/instances/i-2")
     compute.create_images([first, second], {daily.uid: daily, other.uid: other}, LATEST)
@@ -309,6 +337,7 @@ def test_a_build_is_asked_for_with_all_that_belongs_to_it(peer: Peer, compute: C
                             "execution": other.name,
                             "scheduled-time": "2026-03-02T08:00:00Z",
                         },
+                        expire_time=to_proto(START + 7 * SECOND),
                     ),
                     request_id=second.request_id,
                     not_after=to_proto(LATEST),
@@ -390,6 +419,76 @@ def test_images_are_looked_at_by_name_and_missing_ones_are_none(peer: Peer, comp
     peer.answer = response
     assert compute.get_images(names) == [CREATING, None, Refusal(Trouble.TRANSIENT, "COMPUTE_UNAVAILABLE", SECOND)]
     assert peer.requests == [image_service_pb2.BatchGetImagesRequest(parent="accounts/-/regions/-", names=names)]
+
+
+KEPT = a_kept_image("img-kept")
+OURS: dict[str, Any] = {
+    "name": KEPT.name,
+    "source_instance": KEPT.instance,
+    "request_id": KEPT.request_id,
+    "state": compute_pb2.Image.STATE_AVAILABLE,
+    "etag": '"7"',
+}
+
+
+@pytest.mark.rule("X9")
+@pytest.mark.parametrize(
+    ("changes", "condition"),
+    [
+        ({}, Condition.AVAILABLE),
+        ({"deletion_protected": True}, Condition.AVAILABLE),
+        ({"state": compute_pb2.Image.STATE_CREATING}, Condition.NOT_AVAILABLE),
+        ({"state": compute_pb2.Image.STATE_ERROR}, Condition.NOT_AVAILABLE),
+        ({"state": 99}, Condition.NOT_AVAILABLE),
+        ({"request_id": uid("another")}, Condition.NOT_AVAILABLE),
+        ({"request_id": ""}, Condition.NOT_AVAILABLE),
+        ({"source_instance": instance_name("i-another")}, Condition.NOT_AVAILABLE),
+        ({"etag": ""}, Condition.NOT_AVAILABLE),
+    ],
+)
+def test_of_a_kept_image_only_what_is_known_to_be_ours_and_complete_is_available(
+    peer: Peer, compute: Compute, changes: dict[str, Any], condition: Condition
+) -> None:
+    response = image_service_pb2.BatchGetImagesResponse()
+    image = compute_pb2.Image(**OURS | changes)
+    response.results.add(image=image)
+    peer.answer = response
+    assert compute.look_at([KEPT]) == [Seen(KEPT, condition, image.deletion_protected, image.etag)]
+    assert peer.requests == [image_service_pb2.BatchGetImagesRequest(parent="accounts/-/regions/-", names=[KEPT.name])]
+
+
+@pytest.mark.rule("X9")
+def test_a_kept_image_is_gone_only_if_compute_says_so(peer: Peer, compute: Compute) -> None:
+    others = [a_kept_image(f"img-{number}") for number in range(3)]
+    response = image_service_pb2.BatchGetImagesResponse()
+    response.results.add(error=to_status(NotFound("image", others[0].name)))
+    response.results.add(error=to_status(Unavailable("DATABASE_LOCKED")))
+    response.results.add()
+    peer.answer = response
+    gone, *unknown = compute.look_at(others)
+    assert gone == Seen(others[0], Condition.GONE)
+    assert unknown == [Seen(image, Condition.NOT_AVAILABLE) for image in others[1:]]
+
+
+@pytest.mark.rule("X9")
+@pytest.mark.parametrize(
+    ("answer", "deletion"),
+    [
+        (empty_pb2.Empty(), Deletion.DELETED),
+        (NotFound("image", KEPT.name), Deletion.GONE),
+        (StaleEtag("image", KEPT.name), Deletion.REFUSED),
+        (FailedPrecondition("IMAGE_PROTECTED", "protected"), Deletion.REFUSED),
+        (FailedPrecondition("REQUEST_TOO_LATE", "late"), Deletion.REFUSED),
+        (InternalError("1"), Deletion.FAILED),
+    ],
+)
+def test_an_image_is_deleted_as_it_was_seen_and_in_time(
+    peer: Peer, compute: Compute, answer: Answer, deletion: Deletion
+) -> None:
+    peer.answer = answer
+    assert compute.delete_image(Seen(KEPT, Condition.AVAILABLE, etag='"7"'), LATEST) is deletion
+    wanted = image_service_pb2.DeleteImageRequest(name=KEPT.name, etag='"7"', not_after=to_proto(LATEST))
+    assert peer.requests == [wanted]
 
 
 @pytest.mark.rule("X6")
@@ -522,8 +621,11 @@ CALLS: list[Callable[[Client], object]] = [
     lambda client: Policies(client).acknowledge([uid(1)]),
     lambda client: Policies(client).filter_associated([a_task()]),
     lambda client: Policies(client).report_missing([a_task()]),
+    lambda client: Policies(client).look_up_retentions([uid("daily")]),
     lambda client: create(Compute(client)),
     lambda client: Compute(client).get_images([IMAGE]),
+    lambda client: Compute(client).look_at([a_kept_image()]),
+    lambda client: Compute(client).delete_image(Seen(a_kept_image(), Condition.AVAILABLE), LATEST),
     lambda client: Compute(client).resolve([a_task()]),
     lambda client: Logs(client).write([an_entry()]),
 ]

@@ -1,0 +1,119 @@
+"""The images that tasks of ours made and that may exist: the only ones that retention knows."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from scheduler_service.domain.retention import KeptImage, Retention
+from scheduler_service.store.executions import chunks
+from scheduler_service.store.schema import kept_images
+from servicekit.sql import insert_missing
+from servicekit.timestamps import from_micros, to_micros
+
+_COLUMNS = list(kept_images.columns)
+_AGE = sa.tuple_(kept_images.c.scheduled_time, kept_images.c.image)
+_OLDEST_FIRST = (kept_images.c.scheduled_time, kept_images.c.image)
+_NEWEST_FIRST = (kept_images.c.scheduled_time.desc(), kept_images.c.image.desc())
+
+
+def add(connection: sa.Connection, images: Sequence[KeptImage]) -> None:
+    """Takes the images into the record; those that are there already stay as they are. Their series must be there."""
+    insert_missing(connection, kept_images, [_row(image) for image in images])
+
+
+def newest(
+    connection: sa.Connection, series: tuple[str, str], *, before: tuple[datetime, str] | None, limit: int
+) -> list[KeptImage]:
+    """The newest images of a series, newest first; `before` is the age key of the last one seen."""
+    query = _of(series).order_by(*_NEWEST_FIRST).limit(limit)
+    if before is not None:
+        query = query.where(sa.tuple_(*_micros(before)) > _AGE)
+    return [_image(row) for row in connection.execute(query).mappings()]
+
+
+def over_limits(
+    connection: sa.Connection,
+    series: tuple[str, str],
+    retention: Retention,
+    now: datetime,
+    *,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> list[KeptImage]:
+    """The images of a series that reach a limit if all that are recorded exist, oldest first.
+
+    That is: all that can go by this retention. `after` is the age key of the last one seen. However many images there
+    are, no more than `limit` and `keep_last` of them are read.
+    """
+    reaches_limit = _reaches_limit(connection, series, retention, now)
+    if reaches_limit is None:
+        return []
+    query = _of(series).where(reaches_limit).order_by(*_OLDEST_FIRST).limit(limit)
+    if after is not None:
+        query = query.where(sa.tuple_(*_micros(after)) < _AGE)
+    return [_image(row) for row in connection.execute(query).mappings()]
+
+
+def _reaches_limit(
+    connection: sa.Connection, series: tuple[str, str], retention: Retention, now: datetime
+) -> sa.ColumnElement[bool] | None:
+    """Both limits say "older than": the one that says it of more is the condition, and finds its rows by the index."""
+    expired = to_micros(now - retention.keep_age) if retention.keep_age else None
+    kept = _last_kept(connection, series, retention.keep_last) if retention.keep_last > 0 else None
+    if kept is not None and (expired is None or expired < kept[0]):
+        return sa.tuple_(*kept) > _AGE
+    return None if expired is None else kept_images.c.scheduled_time <= expired
+
+
+def _last_kept(connection: sa.Connection, series: tuple[str, str], keep_last: int) -> tuple[int, str] | None:
+    """The age key (in microseconds) of the oldest image that `keep_last` keeps; None if there are no older ones."""
+    query = _of(series).order_by(*_NEWEST_FIRST).offset(keep_last - 1).limit(1)
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else (row["scheduled_time"], row["image"])
+
+
+def mark_deleting(connection: sa.Connection, names: Collection[str], *, deleting: bool) -> None:
+    """Notes that a delete may reach compute, or that none did."""
+    for chunk in chunks(sorted(names)):
+        connection.execute(sa.update(kept_images).where(kept_images.c.image.in_(chunk)).values(deleting=deleting))
+
+
+def remove(connection: sa.Connection, names: Collection[str]) -> None:
+    """Forgets images that are gone."""
+    for chunk in chunks(sorted(names)):
+        connection.execute(sa.delete(kept_images).where(kept_images.c.image.in_(chunk)))
+
+
+def _of(series: tuple[str, str]) -> sa.Select[Any]:
+    policy_uid, instance = series
+    return sa.select(*_COLUMNS).where(kept_images.c.policy_uid == policy_uid, kept_images.c.instance == instance)
+
+
+def _micros(age_key: tuple[datetime, str]) -> tuple[int, str]:
+    return to_micros(age_key[0]), age_key[1]
+
+
+def _row(image: KeptImage) -> dict[str, Any]:
+    return {
+        "image": image.name,
+        "policy_uid": image.policy_uid,
+        "instance": image.instance,
+        "scheduled_time": to_micros(image.scheduled_time),
+        "request_id": image.request_id,
+        "execution_uid": image.execution_uid,
+        "deleting": image.deleting,
+    }
+
+
+def _image(row: sa.RowMapping) -> KeptImage:
+    return KeptImage(
+        name=row["image"],
+        policy_uid=row["policy_uid"],
+        instance=row["instance"],
+        scheduled_time=from_micros(row["scheduled_time"]),
+        request_id=row["request_id"],
+        execution_uid=row["execution_uid"],
+        deleting=row["deleting"],
+    )
