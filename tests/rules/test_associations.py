@@ -20,7 +20,6 @@ from servicekit.loop import Wake
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
-from tests.support.compute_sim import at_once
 from tests.support.policy_service import (
     FIRST,
     LOCAL,
@@ -30,6 +29,7 @@ from tests.support.policy_service import (
     policy_name,
     running_policy_service,
 )
+from tests.support.rpcs import at_once
 
 DAY = timedelta(days=1)
 UNKNOWN = "00000000-0000-4000-8000-000000000001"

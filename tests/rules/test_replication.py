@@ -18,7 +18,6 @@ from servicekit.errors import Code, ServiceError, Unavailable
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
-from tests.support.compute_sim import at_once
 from tests.support.policy_service import (
     FIRST,
     POLICY,
@@ -28,6 +27,7 @@ from tests.support.policy_service import (
     running_policy_service,
     schedule,
 )
+from tests.support.rpcs import at_once
 
 DAY = timedelta(days=1)
 SOUTH = "accounts/acme/regions/cn-south-1"
