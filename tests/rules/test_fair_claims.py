@@ -72,8 +72,10 @@ def _multiply(connection: sa.Connection, count: int) -> None:
         "due_product": image_tasks.c.due_product + numbers.c.number,
     }
     names = [column.name for column in image_tasks.columns]
-    more = sa.select(*(changed.get(name, image_tasks.c[name]) for name in names)).where(
-        image_tasks.c.instance_id == "i", numbers.c.number < count
+    more = (
+        sa.select(*(changed.get(name, image_tasks.c[name]) for name in names))
+        .join_from(image_tasks, numbers, numbers.c.number < count)
+        .where(image_tasks.c.instance_id == "i")
     )
     connection.execute(sa.insert(image_tasks).from_select(names, more))
     connection.execute(
@@ -209,6 +211,14 @@ def test_what_gets_no_place_within_its_start_window_fails(world: World) -> None:
     world.limit_builds(1)
     world.compute.build_time = 2 * WINDOW
     world.add_trigger("i-1", "i-2")
+    world.run_until_idle()
+    world.pass_time(WINDOW)
+    world.run_until_idle()
+    assert in_states(world) == {"BUILDING": 1, "PENDING": 1}
+    world.pass_time(timedelta(microseconds=1))
+    world.run_until_idle()
+    assert in_states(world) == {"BUILDING": 1, "FAILED": 1}
+    world.pass_time(WINDOW)
     world.settle()
     assert sorted(outcome[1:] for outcome in world.outcomes()) == [("FAILED", "START_WINDOW_PASSED"), ("SUCCEEDED", "")]
 
