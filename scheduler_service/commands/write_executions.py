@@ -68,11 +68,18 @@ def _without_poisoned(connection: sa.Connection, triggers: Sequence[Trigger]) ->
 
     A trigger is given up as POISONED when its acknowledgements are lost, whatever became of its execution (D3).
     """
-    records = {trigger.uid: poisoned_record_uid(trigger) for trigger in triggers}
-    recorded = execution_store.known(connection, [uid for uid in records.values() if uid is not None])
+    uids = {uid for trigger in triggers if (uid := poisoned_record_uid(trigger))}
+    records = execution_store.by_uid(connection, uids)
     return [
-        trigger for trigger in triggers if records[trigger.uid] not in recorded and not _was_run(connection, trigger)
+        trigger for trigger in triggers if not _was_poisoned(trigger, records) and not _was_run(connection, trigger)
     ]
+
+
+def _was_poisoned(trigger: Trigger, records: Mapping[str, Execution]) -> bool:
+    """Whether the point that is to be run is recorded as POISONED already: who brings it was slow."""
+    record = records.get(poisoned_record_uid(trigger) or "")
+    missed = record.missed if record else None
+    return missed is not None and (missed.reason, missed.last) == ("POISONED", trigger.scheduled_time)
 
 
 def _was_run(connection: sa.Connection, trigger: Trigger) -> bool:

@@ -361,6 +361,17 @@ def test_a_trigger_that_is_run_by_a_slow_replica_after_it_was_poisoned_stays_mis
 
 
 @pytest.mark.rule("D3", "D4")
+def test_a_later_point_is_run_although_its_trigger_carries_missed_points_that_are_recorded(world: World) -> None:
+    """As after the policy service was restored from an older copy: it settles the same points once more."""
+    world.add_trigger(kind=Kind.MISSED, missed=replace(MISSED, reason="POISONED"))
+    world.settle()
+    world.add_trigger("i-1", kind=Kind.CATCH_UP, missed=MISSED)
+    world.settle()
+    assert [execution.kind for execution in world.executions()] == [Kind.MISSED, Kind.CATCH_UP]
+    assert world.outcomes() == [("i-1", "SUCCEEDED", "")]
+
+
+@pytest.mark.rule("D3", "D4")
 def test_a_poisoned_trigger_that_was_never_run_is_recorded_as_missed(world: World) -> None:
     first = world.add_trigger("i-1")
     world.settle()
