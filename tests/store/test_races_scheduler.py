@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from scheduler_service.commands import write_executions as command
+from scheduler_service.commands.claim_tasks import claim_tasks
 from scheduler_service.commands.record import Change, record
 from scheduler_service.commands.write_executions import write_executions
 from scheduler_service.domain.executions import ExecutionState, TaskCounts, Trigger
@@ -17,7 +18,7 @@ from scheduler_service.store import executions, outbox, tasks
 from servicekit.database import Database
 from tests.support import START, database
 from tests.support.races import overtaken, written
-from tests.support.scheduler import World, scheduler_world
+from tests.support.scheduler import World, replica, scheduler_world
 from tests.support.scheduler_values import a_sent_task, a_task, an_execution
 
 pytestmark = pytest.mark.engines("postgresql")
@@ -39,13 +40,13 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def store(db: Database, *new: Task) -> None:
     with db.write() as connection:
-        executions.insert(connection, [an_execution(counts=TaskCounts(total=len(new), open=len(new)))])
+        execution = an_execution(counts=TaskCounts(total=len(new), open=len(new)))
+        executions.insert(connection, [execution], {execution.place: 1})
         tasks.insert(connection, new)
 
 
-def claim(connection: sa.Connection, limit: int = 500) -> list[str]:
-    claimed = tasks.claim(connection, [Phase.SEND], product=START, operating=START, lease_end=LEASE_END, limit=limit)
-    return [task.instance_id for task in claimed]
+def claim(db: Database, connection: sa.Connection, limit: int = 500) -> list[str]:
+    return [task.instance_id for task in claim_tasks(replica(db), connection, [Phase.SEND], LEASE_END, limit)]
 
 
 def end(connection: sa.Connection, task: Task, state: TaskState) -> int:
@@ -57,10 +58,10 @@ def end(connection: sa.Connection, task: Task, state: TaskState) -> int:
 def test_two_claims_of_the_same_tasks_share_them_and_do_not_wait(db: Database) -> None:
     store(db, *(a_task(f"i-{number}") for number in range(3)))
     with db.write() as one, db.write() as other:
-        first, second, third = claim(one, limit=2), claim(other), claim(other)
+        first, second, third = claim(db, one, limit=2), claim(db, other), claim(db, other)
     assert (len(first), sorted(first + second), third) == (2, ["i-0", "i-1", "i-2"], [])
     with db.write() as connection:
-        assert claim(connection) == []
+        assert claim(db, connection) == []
 
 
 @pytest.mark.rule("X2", "L2")
