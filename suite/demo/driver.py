@@ -14,7 +14,7 @@ from autoimage.scheduler.v1 import execution_service_pb2 as pb
 from servicekit.clock import write_clock
 from servicekit.errors import ServiceError
 from servicekit.timestamps import from_proto, to_proto
-from suite.clients import Clients, pages
+from suite.clients import Calls, Clients, pages
 from suite.demo.model import ExpectedExecution, Model
 
 _PATIENCE_SECONDS = 60.0
@@ -34,7 +34,7 @@ class Event:
 
 
 class Driver:
-    """`look` is called often, for whoever watches."""
+    """`look` is called often, for whoever watches. `schedulers` are the replicas of the scheduler, each by itself."""
 
     def __init__(
         self,
@@ -45,8 +45,10 @@ class Driver:
         *,
         now: datetime,
         look: Callable[[datetime], None],
+        schedulers: Sequence[Calls] = (),
     ) -> None:
         self._clients = clients
+        self._schedulers = schedulers or (clients.executions,)
         self._clock = clock
         self._model = model
         self._places = places
@@ -81,9 +83,9 @@ class Driver:
         while time.monotonic() < end:
             self._look(self.now)
             try:
-                status = self._clients.executions.GetSchedulerStatus(pb.GetSchedulerStatusRequest())
-                if self._is_quiet(status) and self._are_there(expected):
-                    return status
+                statuses = [it.GetSchedulerStatus(pb.GetSchedulerStatusRequest()) for it in self._schedulers]
+                if all(map(self._is_quiet, statuses)) and self._are_there(expected):
+                    return statuses[0]
             except ServiceError:
                 pass  # it was killed, and is coming back
             time.sleep(_LOOK_SECONDS)
