@@ -513,7 +513,9 @@ Global___PolicyLimit: _TypeAlias = PolicyLimit  # noqa: Y015
 
 @_typing.final
 class ScheduleEvent(_message.Message):
-    """A line of the history of a policy's schedule. Lines are added, never changed, and kept for 400 days."""
+    """A line of the history of a policy's schedule. Lines are added, never changed, and kept for 400 days; the last one that tells
+    what a user did is kept as long as the policy, so that its points can always be worked out.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -579,6 +581,7 @@ class ScheduleEvent(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
     NEXT_EXECUTION_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_LOCAL_TIME_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     """Resource name of the policy."""
     policy_uid: _builtins.str
@@ -591,6 +594,11 @@ class ScheduleEvent(_message.Message):
     """Why points were missed, or why the policy was disabled by itself."""
     run_id: _builtins.str
     """For `KIND_RUN_NOW`: the id of the run."""
+    next_local_time: _builtins.str
+    """For what users did: what the clocks of the schedule's time zone are to show at `next_execution_time`, which a daylight-saving
+    change may prevent; the grid of days and weeks goes on from it. A date and a time without an offset, such as
+    `2030-03-31T02:30:00`; empty when the policy does not trigger.
+    """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, in product time."""
@@ -625,10 +633,11 @@ class ScheduleEvent(_message.Message):
         run_id: _builtins.str = ...,
         schedule: Global___Schedule | None = ...,
         next_execution_time: _timestamp_pb2.Timestamp | None = ...,
+        next_local_time: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["first_time", b"first_time", "last_time", b"last_time", "next_execution_time", b"next_execution_time", "schedule", b"schedule", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_time", b"first_time", "kind", b"kind", "last_time", b"last_time", "next_execution_time", b"next_execution_time", "point_count", b"point_count", "policy", b"policy", "policy_uid", b"policy_uid", "reason", b"reason", "run_id", b"run_id", "schedule", b"schedule", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_time", b"first_time", "kind", b"kind", "last_time", b"last_time", "next_execution_time", b"next_execution_time", "next_local_time", b"next_local_time", "point_count", b"point_count", "policy", b"policy", "policy_uid", b"policy_uid", "reason", b"reason", "run_id", b"run_id", "schedule", b"schedule", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
