@@ -5,8 +5,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+from servicekit import names
 from servicekit.clock import ClockFileError
 from suite import up
 from suite.clients import SERVICES
@@ -50,6 +52,19 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("fleet", type=Path, metavar="FLEET.yaml", help="such as suite/fleets/demo.yaml")
     command.set_defaults(run=_load)
 
+    command = commands.add_parser(
+        "verify",
+        parents=[place],
+        help="hold what exists against the history of the schedules: what is missing, doubled, orphaned?",
+        description="Exit code 0: every scheduled time has its outcome. 1: something is missing, doubled or orphaned. "
+        "2: it could not be found out.",
+    )
+    command.add_argument("places", nargs="+", type=_place, metavar="PLACE", help="accounts/ACCOUNT/regions/REGION")
+    command.add_argument("--from", dest="start", type=_time, metavar="TIME", help="default: a day before --to")
+    command.add_argument("--to", dest="end", type=_time, metavar="TIME", help="not included; default: now")
+    command.add_argument("--json", action="store_true", help="for a program to read")
+    command.set_defaults(run=_verify)
+
     command = commands.add_parser("demo", help="live through four virtual days, and check every image at the end")
     command.set_defaults(run=_demo)
     return parser
@@ -82,6 +97,22 @@ def _ports(text: str) -> dict[str, str]:
     return {service: f"127.0.0.1:{port}" for service, port in zip(SERVICES, ports, strict=True)}
 
 
+def _place(text: str) -> str:
+    if names.ACCOUNT_REGION.match(text) is None:
+        raise argparse.ArgumentTypeError(f"must be such as accounts/acme/regions/cn-north-1, is {text!r}")
+    return text
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"must be a time with its offset such as 2030-01-07T02:00:00Z, is {text!r}")
+    return moment.astimezone(UTC)
+
+
 def _up(arguments: argparse.Namespace) -> int:
     return up.run(arguments.data, _addresses(arguments), arguments.clock)
 
@@ -90,6 +121,13 @@ def _load(arguments: argparse.Namespace) -> int:
     from suite.fleet import command  # noqa: PLC0415 - `up` is to start fast
 
     return command.run(arguments.fleet, arguments.data, _addresses(arguments))
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from suite.verify import command  # noqa: PLC0415 - `up` is to start fast
+
+    addresses = _addresses(arguments)
+    return command.run(arguments.places, addresses, arguments.start, arguments.end, as_json=arguments.json)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
