@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ INSTANCES = [f"{PLACE}/instances/i-{number}" for number in (1, 2)]
 EVENT, TASK, EXECUTION = policy_pb2.ScheduleEvent, execution_pb2.ImageTask, execution_pb2.Execution
 
 
-def _event(kind: str, time: datetime, **fields: object) -> policy_pb2.ScheduleEvent:
+def _event(kind: str, time: datetime, **fields: Any) -> policy_pb2.ScheduleEvent:
     return EVENT(policy=POLICY, policy_uid="u", kind=EVENT.Kind.Value(f"KIND_{kind}"), time=to_proto(time), **fields)
 
 
@@ -42,7 +43,7 @@ def _by_user(kind: str, time: datetime, next_time: datetime | None = None) -> po
     return event
 
 
-def _settled(kind: str, first: datetime, last: datetime | None = None, **fields: object) -> policy_pb2.ScheduleEvent:
+def _settled(kind: str, first: datetime, last: datetime | None = None, **fields: Any) -> policy_pb2.ScheduleEvent:
     last = first if last is None else last
     count = (last - first) // DAY + 1
     return _event(
