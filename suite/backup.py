@@ -10,8 +10,8 @@ from pathlib import Path
 from suite.errors import SuiteError
 from suite.folder import DataFolder
 
-# Causes before effects: what an earlier copy asks for a second time, a later one knows to be done already. The other way
-# round, a trigger that was acknowledged could have no execution anywhere.
+# Causes before effects: what an earlier copy asks for a second time, a later one knows to be done already. The other
+# way round, a trigger that was acknowledged could have no execution anywhere.
 _ORDER = ("policy_service", "scheduler_service", "compute_sim", "log_service")
 _SIDE_FILES = ("-wal", "-shm")
 
