@@ -14,6 +14,6 @@ def delete_policy(deps: Dependencies, key: PolicyKey, etag: str) -> None:
     """
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
-        settle_due_points(deps, connection, policy, MissedReason.POLICY_DELETED)
+        settle_due_points(deps, connection, policy, MissedReason.POLICY_DELETED, deps.clocks.product.now())
         associations.unlink_all(connection, policy.uid)
         policies.delete(connection, policy.uid)

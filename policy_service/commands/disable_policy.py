@@ -12,10 +12,12 @@ def disable_policy(deps: Dependencies, key: PolicyKey, etag: str) -> Policy:
 
     Raises PolicyNotFound, StaleEtag.
     """
+    now = deps.clocks.product.now()
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
-        disabled = disable(policy, deps.clocks.product.now())
-        if disabled != policy:
-            settle_due_points(deps, connection, policy, MissedReason.POLICY_DISABLED)
-            policies.update_state(connection, disabled)
+        if not policy.enabled:
+            return policy
+        settled = settle_due_points(deps, connection, policy, MissedReason.POLICY_DISABLED, now)
+        disabled = disable(settled, now)
+        policies.update(connection, disabled)
     return disabled

@@ -7,10 +7,10 @@ from policy_service.store import policies
 
 
 def enable_policy(deps: Dependencies, key: PolicyKey, etag: str) -> Policy:
-    """The enabled policy, unchanged if it was enabled. Raises PolicyNotFound, StaleEtag."""
+    """The enabled policy, unchanged if it was enabled. Raises PolicyNotFound, StaleEtag, ScheduleExhausted."""
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
         enabled = enable(policy, deps.clocks.product.now())
         if enabled != policy:
-            policies.update_state(connection, enabled)
+            policies.update(connection, enabled)
     return enabled

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from policy_service.domain.policy import PolicyKey
-from policy_service.domain.schedule import Points
+from policy_service.domain.schedule import SECOND, Points
 from policy_service.domain.triggers import Kind, Missed, MissedReason, Trigger, TriggeredAssociation
 from policy_service.store.among import among
 from policy_service.store.schema import triggers as table
@@ -99,6 +99,7 @@ def _row(trigger: Trigger) -> dict[str, Any]:
         "run_id": trigger.run_id,
         "trigger_micros": to_micros(trigger.trigger_time),
         **_missed_columns(trigger.missed),
+        "spread_seconds": trigger.spread // SECOND,
         "lease_expire_micros": 0,
         "lease_count": trigger.lease_count,
     }
@@ -128,6 +129,7 @@ def _trigger(row: sa.Row[Any]) -> Trigger:
         run_id=row.run_id,
         trigger_time=from_micros(row.trigger_micros),
         missed=_missed(row),
+        spread=row.spread_seconds * SECOND,
         lease_count=row.lease_count,
     )
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy_service.domain.schedule import COUNTS, Interval, Points, Schedule, Unit
+from policy_service.domain.schedule import COUNTS, Grid, Interval, Points, Schedule, Unit
 from tests.support import START
 
 MICROSECOND = timedelta(microseconds=1)
-DAILY = Schedule(START, Interval(1, Unit.DAY))
+DAILY = Grid.of(Schedule(START, Interval(1, Unit.DAY)))
 DAY = timedelta(days=1)
 
 intervals = st.sampled_from(list(Unit)).flatmap(
@@ -48,8 +48,9 @@ def test_first_point_after_a_moment_is_later_than_it(moment: object, expected: o
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a slow machine is no failure
 @given(intervals, offsets)
 def test_first_point_after_a_moment_is_a_point_with_none_between(interval: Interval, offset: timedelta) -> None:
-    schedule, moment = Schedule(START, interval), START + offset
+    schedule, moment = Grid.of(Schedule(START, interval)), START + offset
     first = schedule.first_after(moment)
+    assert first is not None
     assert first > moment
     assert (first - START) % interval.length == timedelta(0)
     assert first == START or first - interval.length <= moment

@@ -1,5 +1,6 @@
 """How policies become triggers, and which triggers are leased together."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -133,9 +134,9 @@ def test_settling_when_nothing_is_due_makes_no_trigger() -> None:
 
 def test_enabling_again_never_leads_to_a_point_that_was_settled() -> None:
     triggered, _ = take_up(policy(), "trigger-1", (), START)
-    for disabled_at in (START - DAY, START + 2 * DAY):
-        disabled = Policy(**{**vars(triggered), "next_execution": None, "update_time": disabled_at})
-        assert enable(disabled, START - timedelta(hours=1)).next_execution == max(START, disabled_at) + DAY
+    for settled in (START, START + 2 * DAY):
+        disabled = replace(triggered, next_execution=None, settled=settled)
+        assert enable(disabled, START - timedelta(hours=1)).next_execution == settled + DAY
 
 
 def test_run_now_is_a_trigger_of_its_own() -> None:
