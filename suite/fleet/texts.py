@@ -165,7 +165,7 @@ def _moment(text: str) -> datetime:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise ValueError("must be a time with its zone (2026-12-01T02:00:00Z), of a day (02:00), or in 45 minutes")
+    raise ValueError("must be a time with its zone (2026-12-01T02:00Z), of a day (02:00) or in 45 minutes")
 
 
 def topic(text: str) -> tuple[str, str]:

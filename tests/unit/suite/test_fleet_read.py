@@ -112,7 +112,7 @@ FOUND = [
     "23: big.state: must be running or stopped, is 'off'",
     "23: instances.big: needs disks with the system disk vda, such as {vda: cloud 40}",
     "26: one.display_name: must be 1 to 32 characters: Han characters, A-Z, a-z, 0-9, _ -, is 'not allowed!'",
-    "27: one.start: must be a time with its zone (2026-12-01T02:00:00Z), of a day (02:00), or in 45 minutes, is 'tomorrow'",
+    "27: one.start: must be a time with its zone (2026-12-01T02:00Z), of a day (02:00) or in 45 minutes, is 'tomorrow'",
     "28: one.every: must be 12 to 8760 hours, 1 to 365 days, or 1 to 52 weeks, such as 1 day, is '6 hours'",
     "29: one.zone: must be a time zone such as Europe/Berlin, is 'Berlin'",
     "30: one.keep_days: must be a whole number from 1 to 36,500, is '0'",
