@@ -1,12 +1,16 @@
 """Between the contract's messages and the domain's values. Requests have been validated."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
 
 from autoimage.compute.v1 import compute_pb2 as compute
 from autoimage.compute.v1 import image_service_pb2 as image_service
 from autoimage.compute.v1 import instance_service_pb2 as instance_service
 from autoimage.compute.v1 import snapshot_service_pb2 as snapshot_service
+from autoimage.simulation.v1 import simulation_pb2
 from autoimage.type.v1 import disks_pb2, reason_pb2
 from compute_sim.domain.images import (
     Image,
@@ -22,6 +26,7 @@ from compute_sim.domain.instances import Disk, DiskKind, Instance, InstanceFilte
 from compute_sim.domain.keys import Key, Place
 from compute_sim.domain.quotas import Quota, QuotaKey, QuotaKind
 from compute_sim.domain.requests import ImageRequestReference
+from compute_sim.domain.simulation import SIMULATION, CallConduct, Simulation
 from servicekit.errors import NotFound
 from servicekit.names import ACCOUNT_REGION, DISK, IMAGE, INSTANCE, QUOTA, SNAPSHOT, Pattern
 from servicekit.timestamps import from_proto, to_proto, to_proto_or_none
@@ -148,6 +153,31 @@ def snapshot_filter(filter: snapshot_service.SnapshotFilter) -> SnapshotFilter:
     )
 
 
+def simulation_changes(message: simulation_pb2.Simulation, fields: Collection[str]) -> dict[str, Any]:
+    """A change of these fields to what they are in the message."""
+    asked = Simulation(
+        build_duration=message.build_duration.ToTimedelta(),
+        build_duration_per_gib=message.build_duration_per_gib.ToTimedelta(),
+        snapshot_failure_probability=message.snapshot_failure_probability,
+        seed=message.seed,
+        slow_build_probability=message.slow_build_probability,
+        stalled_build_probability=message.stalled_build_probability,
+        busy_instance_probability=message.busy_instance_probability,
+        calls=tuple(_call_conduct(call) for call in message.calls),
+    )
+    return {field: getattr(asked, field) for field in fields}
+
+
+def _call_conduct(call: simulation_pb2.CallConduct) -> CallConduct:
+    return CallConduct(
+        method=call.method,
+        latency=call.latency.ToTimedelta(),
+        refusal_probability=call.refusal_probability,
+        throttling_probability=call.throttling_probability,
+        answer_loss_probability=call.answer_loss_probability,
+    )
+
+
 # Resources
 
 
@@ -235,3 +265,34 @@ def snapshot(snapshot: Snapshot) -> compute.Snapshot:
 
 def quota(quota: Quota) -> compute.Quota:
     return compute.Quota(name=quota.name, limit=quota.limit, used=quota.used)
+
+
+def simulation(simulation: Simulation) -> simulation_pb2.Simulation:
+    return simulation_pb2.Simulation(
+        name=SIMULATION,
+        seed=simulation.seed,
+        build_duration=_duration(simulation.build_duration),
+        build_duration_per_gib=_duration(simulation.build_duration_per_gib),
+        snapshot_failure_probability=simulation.snapshot_failure_probability,
+        slow_build_probability=simulation.slow_build_probability,
+        stalled_build_probability=simulation.stalled_build_probability,
+        busy_instance_probability=simulation.busy_instance_probability,
+        calls=[_call_conduct_message(conduct) for conduct in simulation.calls],
+        etag=simulation.etag,
+    )
+
+
+def _call_conduct_message(conduct: CallConduct) -> simulation_pb2.CallConduct:
+    return simulation_pb2.CallConduct(
+        method=conduct.method,
+        latency=_duration(conduct.latency),
+        refusal_probability=conduct.refusal_probability,
+        throttling_probability=conduct.throttling_probability,
+        answer_loss_probability=conduct.answer_loss_probability,
+    )
+
+
+def _duration(value: timedelta) -> Duration:
+    message = Duration()
+    message.FromTimedelta(value)
+    return message

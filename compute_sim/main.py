@@ -1,15 +1,20 @@
 """Puts the service together."""
 
+from datetime import timedelta
+
 from autoimage.compute.v1 import (
     image_service_pb2_grpc,
     instance_service_pb2_grpc,
     quota_service_pb2_grpc,
     snapshot_service_pb2_grpc,
 )
+from autoimage.simulation.v1 import simulation_service_pb2_grpc
+from compute_sim.commands.keep_house import keep_house
 from compute_sim.dependencies import Dependencies
 from compute_sim.servicers.images import ImageServicer
 from compute_sim.servicers.instances import InstanceServicer
 from compute_sim.servicers.quotas import QuotaServicer
+from compute_sim.servicers.simulation import SimulationServicer
 from compute_sim.servicers.snapshots import SnapshotServicer
 from compute_sim.settings import Settings
 from compute_sim.store import schema
@@ -17,10 +22,13 @@ from servicekit import server
 from servicekit.clock import Clocks, WallClock, product_clock
 from servicekit.database import Database
 from servicekit.ids import Ids
+from servicekit.loop import Loop
 from servicekit.migrations import upgrade
 from servicekit.server import Registration, Server, Service
 
 _PACKAGE = "compute_sim"
+_HOUSEKEEPING_INTERVAL = timedelta(hours=1)
+"""In operating time, at the latest."""
 
 
 def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registration]:
@@ -46,6 +54,11 @@ def registrations(deps: Dependencies, regions: frozenset[str]) -> list[Registrat
             QuotaServicer(deps, regions),
             "autoimage.compute.v1.QuotaService",
         ),
+        (
+            simulation_service_pb2_grpc.add_SimulationServiceServicer_to_server,
+            SimulationServicer(deps, regions),
+            "autoimage.simulation.v1.SimulationService",
+        ),
     ]
 
 
@@ -55,7 +68,11 @@ def compose(settings: Settings) -> Service:
     database = Database(settings.database_url, max_page_count=settings.database_max_pages or None)
     upgrade(database, _PACKAGE, schema.HEAD)
     deps = Dependencies(database, clocks, Ids(), settings.simulation)
-    return Service(Server(settings, registrations(deps, settings.regions), database.ping), closing=[database.dispose])
+    return Service(
+        Server(settings, registrations(deps, settings.regions), database.ping),
+        [Loop("housekeeping", lambda: keep_house(deps), clocks, idle=_HOUSEKEEPING_INTERVAL)],
+        [database.dispose],
+    )
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from compute_sim.domain.builds import Simulation
+from compute_sim.domain.simulation import Simulation
 from servicekit.config import ServerSettings, database_setting, integer, listen_setting, setting
 
 
@@ -32,8 +32,8 @@ class Settings(ServerSettings):
     @property
     def simulation(self) -> Simulation:
         return Simulation(
-            base=timedelta(seconds=self.build_seconds),
-            per_gib=timedelta(seconds=self.build_seconds_per_gib),
-            failure_probability=self.failure_probability,
+            build_duration=timedelta(seconds=self.build_seconds),
+            build_duration_per_gib=timedelta(seconds=self.build_seconds_per_gib),
+            snapshot_failure_probability=self.failure_probability,
             seed=self.seed,
         )

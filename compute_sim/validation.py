@@ -4,13 +4,16 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 import regex
+from google.protobuf.duration_pb2 import Duration
 
 from autoimage.compute.v1 import compute_pb2 as compute
 from autoimage.compute.v1 import image_service_pb2 as image_service
 from autoimage.compute.v1 import instance_service_pb2 as instance_service
 from autoimage.compute.v1 import quota_service_pb2 as quota_service
 from autoimage.compute.v1 import snapshot_service_pb2 as snapshot_service
+from autoimage.simulation.v1 import simulation_pb2, simulation_service_pb2
 from compute_sim.domain.instances import MAX_CLOUD_DISKS, MAX_DISKS, SYSTEM_DEVICE
+from compute_sim.domain.simulation import SIMULATION
 from servicekit import masks
 from servicekit import validation as v
 from servicekit.names import ACCOUNT_REGION, IMAGE, INSTANCE, QUOTA, SNAPSHOT
@@ -22,10 +25,23 @@ ANY_PLACE = "accounts/-/regions/-"
 IMAGE_FIELDS = frozenset({"display_name", "labels", "deletion_protected", "expire_time"})
 """What can be changed of an image."""
 
+_PROBABILITIES = (
+    "snapshot_failure_probability",
+    "slow_build_probability",
+    "stalled_build_probability",
+    "busy_instance_probability",
+)
+SIMULATION_FIELDS = frozenset({"seed", "build_duration", "build_duration_per_gib", "calls", *_PROBABILITIES})
+"""What can be changed of the simulation."""
+
 _MAX_BATCH = 500
 _MAX_FILTER_IDS = 100
 _MAX_LABELS = 64
+_MAX_LABEL_BYTES = 16_384
+"""So that the largest batch of images fits in a message: 500 of 16 KiB and what else they have, in 16 MiB."""
 _MAX_LIMIT = 1_000_000
+_MAX_SEED = 2**63 - 1
+_MAX_CALLS = 50
 _DEVICE_NAME = re.compile(r"vd[a-z]")
 _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _INSTANCE_DISPLAY_NAME = regex.compile(r"[\p{Han}A-Za-z0-9_.-]{1,32}")
@@ -83,6 +99,7 @@ def attach_disk(request: instance_service.AttachDiskRequest) -> Violations:
         v.name("name", request.name, INSTANCE)
         + _device_name("disk.device_name", request.disk.device_name)
         + _size("disk.size_gib", request.disk)
+        + v.request_id("request_id", request.request_id)
     )
 
 
@@ -206,6 +223,9 @@ def _labels(field: str, labels: Mapping[str, str]) -> Violations:
         if not _LABEL_KEY.fullmatch(key):
             found += v.fail(field, "keys must be 1 to 63 lower-case letters, digits, `_` or `-`, a letter first")
         found += v.length(f'{field}["{key}"]', value, 0, 256)
+    size = sum(len(text.encode()) for label in labels.items() for text in label)
+    if size > _MAX_LABEL_BYTES:
+        found += v.fail(field, f"keys and values must have at most {_MAX_LABEL_BYTES} bytes together, have {size}")
     return found
 
 
@@ -246,6 +266,75 @@ def update_quota(request: quota_service.UpdateQuotaRequest) -> Violations:
     if request.HasField("quota") and not request.quota.name:
         found += _missing("quota.name")
     return found + masks.violations(request.update_mask, {"limit"})
+
+
+# The simulation
+
+
+def get_simulation(request: simulation_service_pb2.GetSimulationRequest) -> Violations:
+    return _simulation_name("name", request.name)
+
+
+def update_simulation(request: simulation_service_pb2.UpdateSimulationRequest) -> Violations:
+    """Of what is not changed, nothing but the etag is looked at; without a mask, what is set is to be changed."""
+    simulation, mask = request.simulation, request.update_mask
+    fields = masks.chosen(simulation, mask, SIMULATION_FIELDS)
+    found = masks.violations(mask, SIMULATION_FIELDS) + _simulation_name("simulation.name", simulation.name)
+    if request.HasField("simulation") and not simulation.name:
+        found += _missing("simulation.name")
+    if "seed" in fields:
+        found += v.within("simulation.seed", simulation.seed, 0, _MAX_SEED)
+    if "build_duration" in fields:
+        found += _duration("simulation.build_duration", simulation.build_duration, 86_400)
+    if "build_duration_per_gib" in fields:
+        found += _duration("simulation.build_duration_per_gib", simulation.build_duration_per_gib, 3600)
+    for field in (field for field in _PROBABILITIES if field in fields):
+        found += _probability(f"simulation.{field}", getattr(simulation, field))
+    if "calls" in fields:
+        found += _calls("simulation.calls", simulation.calls)
+    return found + v.length("simulation.etag", simulation.etag, 1, 64)
+
+
+def reset_simulation(request: simulation_service_pb2.ResetSimulationRequest) -> Violations:
+    return _simulation_name("name", request.name) + v.length("etag", request.etag, 1, 64)
+
+
+def _simulation_name(field: str, name: str) -> Violations:
+    return v.fail(field, f"must be {SIMULATION}") if name not in ("", SIMULATION) else []
+
+
+def _calls(field: str, calls: Collection[simulation_pb2.CallConduct]) -> Violations:
+    found = v.count(field, calls, _MAX_CALLS)
+    for index, call in enumerate(calls):
+        path = f"{field}[{index}]."
+        if call.method and call.method not in _METHODS:
+            found += v.fail(f"{path}method", "must be a method such as ImageService/CreateImage, ImageService/* or *")
+        found += _duration(f"{path}latency", call.latency, 10)
+        for name in ("refusal_probability", "throttling_probability", "answer_loss_probability"):
+            found += _probability(f"{path}{name}", getattr(call, name))
+    return found
+
+
+def _methods() -> Iterable[str]:
+    yield "*"
+    for module in (instance_service, image_service, snapshot_service, quota_service):
+        for service in module.DESCRIPTOR.services_by_name.values():
+            yield f"{service.name}/*"
+            yield from (f"{service.name}/{method.name}" for method in service.methods)
+
+
+_METHODS = frozenset(_methods())
+
+
+def _duration(field: str, value: Duration, maximum_seconds: int) -> Violations:
+    """`@rpc` has looked at whether it is a duration at all."""
+    if 0 <= value.seconds * 10**9 + value.nanos <= maximum_seconds * 10**9:
+        return []
+    return v.fail(field, f"must be from 0 to {maximum_seconds} seconds")
+
+
+def _probability(field: str, value: float) -> Violations:
+    return [] if 0 <= value <= 1 else v.fail(field, "must be from 0 to 1")
 
 
 # What several have in common

@@ -9,7 +9,9 @@ from compute_sim.domain.instances import Disk, DiskKind, Instance, quota_of_disk
 from compute_sim.domain.keys import Key
 from compute_sim.domain.quotas import Budget
 from compute_sim.store import instances, quotas
+from compute_sim.store.schema import requests
 from servicekit.errors import NotFound
+from servicekit.idempotency import Idempotency, remember, remembered
 from servicekit.names import INSTANCE
 
 _Change = Callable[[Writing, Instance], Instance]
@@ -25,16 +27,19 @@ def stop_instance(deps: Dependencies, key: Key) -> Instance:
     return _change(deps, key, lambda transaction, instance: _set_state(transaction, instance.stopped()))
 
 
-def attach_disk(deps: Dependencies, key: Key, disk: Disk) -> Instance:
-    """A cloud disk takes disk quota, and gets an id."""
+def attach_disk(deps: Dependencies, key: Key, disk: Disk, asked: Idempotency) -> Instance:
+    """A cloud disk takes disk quota, and gets an id. A repeat of the same request answers the instance as it is now."""
 
     def attach(transaction: Writing, instance: Instance) -> Instance:
+        if remembered(transaction.connection, requests, asked, transaction.now) is not None:
+            return instance
         own = replace(disk, disk_id=deps.ids.new("vol")) if disk.kind is DiskKind.CLOUD else disk
         changed = instance.with_disk(own)
         budget = Budget(transaction.quotas)
         budget.take(key.place, quota_of_disk(own))
         instances.attach(transaction.connection, key, own)
         quotas.take(transaction.connection, budget.taken)
+        remember(transaction.connection, requests, asked, disk.device_name, transaction.now)
         return changed
 
     return _change(deps, key, attach)

@@ -8,7 +8,7 @@ from compute_sim.domain.admission import Admission
 from compute_sim.domain.images import Image, NewImage
 from compute_sim.domain.keys import Key
 from compute_sim.domain.quotas import Budget
-from compute_sim.store import image_requests, images, instances, quotas
+from compute_sim.store import image_requests, images, instances, quotas, simulations
 from servicekit.errors import ServiceError
 
 
@@ -24,7 +24,7 @@ def _create(deps: Dependencies, transaction: Writing, new: Sequence[NewImage]) -
         requests=image_requests.get(connection, request_keys),
         instances=instances.get(connection, {image.place.key(image.instance_id) for image in new}),
         budget=Budget(transaction.quotas),
-        simulation=deps.simulation,
+        simulation=simulations.get(connection, deps.simulation),
         ids=deps.ids,
         now=transaction.now,
         operating_now=deps.clocks.operating.now(),

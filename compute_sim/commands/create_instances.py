@@ -10,10 +10,10 @@ from compute_sim.domain.images import Image
 from compute_sim.domain.instances import Disk, DiskKind, Instance, NewInstance, quota_of
 from compute_sim.domain.keys import Key
 from compute_sim.domain.quotas import Budget
-from compute_sim.store import images, instance_requests, instances, quotas
-from compute_sim.store.instance_requests import Answer, AnswerKey
+from compute_sim.store import images, instances, quotas
+from compute_sim.store.schema import requests
 from servicekit.errors import AlreadyExists, NotFound, RequestIdReused, ServiceError
-from servicekit.idempotency import Idempotency
+from servicekit.idempotency import Idempotency, Outcome, remember_many, remembered_many
 from servicekit.ids import Ids
 from servicekit.names import IMAGE, INSTANCE
 
@@ -34,22 +34,22 @@ def _create(deps: Dependencies, transaction: Writing, asked: Sequence[Request]) 
         ids=deps.ids,
         now=now,
         taken=instances.existing(connection, chosen),
-        answered=instance_requests.get(connection, [repeatable for _, repeatable in asked], now),
         sources=images.get(connection, {new.source_image for new, _ in asked if new.source_image is not None}),
         budget=Budget(transaction.quotas),
     )
-    outcomes = [_attempt(creation, new, repeatable) for new, repeatable in asked]
+    answers = remembered_many(connection, requests, [repeatable for _, repeatable in asked], now)
+    outcomes = [_attempt(creation, *request, answer) for request, answer in zip(asked, answers, strict=True)]
     instances.insert(connection, list(creation.created.values()))
-    instance_requests.insert(connection, creation.answers, now)
+    remember_many(connection, requests, [(repeatable, key.id) for repeatable, key in creation.made.values()], now)
     quotas.take(connection, creation.budget.taken)
     repeated = {key for key in outcomes if isinstance(key, Key) and key not in creation.created}
     found = creation.created | instances.get(connection, repeated)
     return [_result(found, outcome) if isinstance(outcome, Key) else outcome for outcome in outcomes]
 
 
-def _attempt(creation: "_Creation", new: NewInstance, asked: Idempotency) -> Key | ServiceError:
+def _attempt(creation: "_Creation", new: NewInstance, asked: Idempotency, answer: Outcome) -> Key | ServiceError:
     try:
-        return creation.create(new, asked)
+        return creation.repeated(new, asked, answer) or creation.create(new, asked)
     except ServiceError as refusal:
         return refusal
 
@@ -69,19 +69,28 @@ class _Creation:
     ids: Ids
     now: datetime
     taken: Collection[Key]
-    answered: dict[AnswerKey, Answer]
     sources: Mapping[Key, Image]
     budget: Budget
     created: dict[Key, Instance] = field(default_factory=dict)
-    answers: list[Answer] = field(default_factory=list)
+    made: dict[tuple[str, str], tuple[Idempotency, Key]] = field(default_factory=dict)
+    """What was made for each scope and request id."""
+
+    def repeated(self, new: NewInstance, asked: Idempotency, answer: Outcome) -> Key | None:
+        """The instance that the same request made, as is remembered, or earlier in this batch; None if there was none.
+
+        The id with another body raises RequestIdReused.
+        """
+        if isinstance(answer, RequestIdReused):
+            raise answer
+        if answer is not None:
+            return new.place.key(answer)
+        earlier, key = self.made.get((asked.scope, asked.request_id), (asked, None))
+        if earlier != asked:
+            raise RequestIdReused(asked.request_id)
+        return key
 
     def create(self, new: NewInstance, asked: Idempotency) -> Key:
-        """The key of the instance: one that the same request made before, or a new one. Raises why there is none."""
-        answer = self.answered.get(instance_requests.key_of(asked)) if asked.request_id else None
-        if answer is not None:
-            if answer.asked != asked:
-                raise RequestIdReused(asked.request_id)
-            return new.place.key(answer.instance_id)
+        """The key of the new instance. Raises why there is none."""
         key = new.place.key(new.instance_id or self.ids.new("i"))
         if key in self.taken or key in self.created:
             raise AlreadyExists("instance", _name(key))
@@ -96,9 +105,7 @@ class _Creation:
             source_image_id=new.source_image.id if new.source_image is not None else None,
         )
         if asked.request_id:
-            answer = Answer(asked, key.id)
-            self.answered[instance_requests.key_of(asked)] = answer
-            self.answers.append(answer)
+            self.made[asked.scope, asked.request_id] = (asked, key)
         return key
 
     def _disks_of(self, source: Key) -> tuple[Disk, ...]:

@@ -8,7 +8,8 @@ from compute_sim.domain.images import Image, ImageFilter, Snapshot, SnapshotFilt
 from compute_sim.domain.instances import Instance, InstanceFilter
 from compute_sim.domain.keys import Key, Place
 from compute_sim.domain.quotas import Quota, QuotaKind
-from compute_sim.store import images, instances, quotas, snapshots
+from compute_sim.domain.simulation import Simulation
+from compute_sim.store import images, instances, quotas, simulations, snapshots
 from servicekit.errors import NotFound
 from servicekit.names import SNAPSHOT
 from servicekit.paging import Page
@@ -56,3 +57,8 @@ def get_quotas(deps: Dependencies, place: Place) -> dict[QuotaKind, Quota]:
     """All quotas of the place, in the order of their ids."""
     with reading(deps, {place}) as connection:
         return quotas.read(connection, place)
+
+
+def get_simulation(deps: Dependencies) -> Simulation:
+    with deps.database.read() as connection:
+        return simulations.get(connection, deps.simulation)

@@ -4,13 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from compute_sim.domain.builds import Simulation
-from compute_sim.domain.errors import InstanceBusy, InstanceNotFound, LocalSystemDisk, NoSystemDisk, RequestTooLate
+from compute_sim.domain.errors import (
+    InstanceBusy,
+    InstanceInTransition,
+    InstanceNotFound,
+    LocalSystemDisk,
+    NoSystemDisk,
+    RequestTooLate,
+)
 from compute_sim.domain.images import Image, ImageDisk, ImageState, NewImage, quota_of, select_disks
 from compute_sim.domain.instances import Disk, DiskKind, Instance
 from compute_sim.domain.keys import Key
 from compute_sim.domain.quotas import Budget
 from compute_sim.domain.requests import ImageRequest, RequestFate
+from compute_sim.domain.simulation import Simulation
 from servicekit.ids import Ids
 from servicekit.names import IMAGE, INSTANCE
 
@@ -73,6 +80,8 @@ class Admission:
         if building is not None:
             account, region = new.place
             raise InstanceBusy(name, IMAGE.format(account=account, region=region, image=building))
+        if self.simulation.is_in_transition(instance.key, self.now):
+            raise InstanceInTransition(name)
         if instance.system_disk is None:
             raise NoSystemDisk(name)
         if instance.system_disk.kind is DiskKind.LOCAL:

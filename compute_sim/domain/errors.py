@@ -26,6 +26,13 @@ class InstanceBusy(FailedPrecondition):
         )
 
 
+class InstanceInTransition(FailedPrecondition):
+    """The instance is busy with something else than an image, as the simulation has it."""
+
+    def __init__(self, instance: str) -> None:
+        super().__init__("INSTANCE_BUSY", f"{instance} is in transition; try again later", subject=instance)
+
+
 class LocalSystemDisk(FailedPrecondition):
     """The instance's system disk is local, so there is nothing to begin an image with (C2)."""
 

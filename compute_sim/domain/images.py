@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from compute_sim.domain.errors import ImageNotAvailable, ImageProtected
@@ -11,6 +11,9 @@ from compute_sim.domain.keys import Key, Place
 from compute_sim.domain.quotas import QuotaKind
 from servicekit.errors import StaleEtag
 from servicekit.names import IMAGE
+
+FAILED_KEPT = timedelta(days=7)
+"""How long the record of a failed image stays, in product time, from when its build ended (rule X10)."""
 
 
 class ImageState(StrEnum):
@@ -82,6 +85,11 @@ class Image:
         self.check_etag(etag)
         if self.deletion_protected:
             raise ImageProtected(self.name)
+
+    def is_forgettable(self, now: datetime) -> bool:
+        """Whether it is nothing but the record of a failure, unprotected, and has been there long enough."""
+        failed = self.state is ImageState.ERROR and not self.deletion_protected
+        return failed and now - self.finish_time >= FAILED_KEPT
 
     def check_etag(self, etag: str) -> None:
         if etag and etag != self.etag:

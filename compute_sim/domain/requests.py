@@ -1,6 +1,7 @@
 """What is remembered of an image's request id, for as long as the record exists (rule C5)."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from compute_sim.domain.errors import ImageDeleted, RequestResolved
@@ -8,9 +9,12 @@ from compute_sim.domain.keys import Key
 from servicekit.errors import RequestIdReused, ServiceError
 from servicekit.names import IMAGE, INSTANCE
 
+MARK_KEPT = timedelta(days=400)
+"""How long it is remembered that a request id was given up or its image deleted, in product time (rule X10)."""
+
 
 class RequestFate(StrEnum):
-    """ACCEPTED: it has an image, until that is DELETED. RESOLVED: it was given up before it had one, for ever."""
+    """ACCEPTED: it has an image, until that is DELETED. RESOLVED: it was given up before it had one."""
 
     ACCEPTED = "ACCEPTED"
     RESOLVED = "RESOLVED"

@@ -14,28 +14,23 @@ from compute_sim.commands.delete_image import delete_image
 from compute_sim.commands.read import get_images, list_images
 from compute_sim.commands.resolve_image_requests import resolve_image_requests
 from compute_sim.commands.update_image import update_image
-from compute_sim.dependencies import Dependencies
 from compute_sim.domain.images import Image
 from compute_sim.servicers.batches import Batch, only
 from compute_sim.servicers.lists import page_of
+from compute_sim.servicers.simulated import Simulated, simulated_rpc
 from servicekit import masks
 from servicekit.errors import NotFound, ServiceError
 from servicekit.names import IMAGE
-from servicekit.rpc import rpc
 from servicekit.status import to_status
 
 
-class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
-    def __init__(self, deps: Dependencies, regions: frozenset[str]) -> None:
-        self._deps = deps
-        self.regions = regions
-
-    @rpc(validation.create_image)
+class ImageServicer(Simulated, image_service_pb2_grpc.ImageServiceServicer):
+    @simulated_rpc(validation.create_image)
     def CreateImage(self, request: pb.CreateImageRequest, context: grpc.ServicerContext) -> ImageMessage:
         image = only(self._create([request]))
         return convert.image(image, self._deps.clocks.product.now())
 
-    @rpc(validation.batch_create_images, per_item="requests")
+    @simulated_rpc(validation.batch_create_images, per_item="requests")
     def BatchCreateImages(
         self, request: pb.BatchCreateImagesRequest, context: grpc.ServicerContext
     ) -> pb.BatchCreateImagesResponse:
@@ -43,19 +38,19 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         outcomes = batch.create(request.requests, validation.create_image, self._create)
         return pb.BatchCreateImagesResponse(results=self._results(outcomes))
 
-    @rpc(validation.get_image)
+    @simulated_rpc(validation.get_image)
     def GetImage(self, request: pb.GetImageRequest, context: grpc.ServicerContext) -> ImageMessage:
         image = only(self._get([request.name]))
         return convert.image(image, self._deps.clocks.product.now())
 
-    @rpc(validation.batch_get_images, per_item="names")
+    @simulated_rpc(validation.batch_get_images, per_item="names")
     def BatchGetImages(
         self, request: pb.BatchGetImagesRequest, context: grpc.ServicerContext
     ) -> pb.BatchGetImagesResponse:
         outcomes = Batch(request.parent, self.regions).get(request.names, IMAGE, self._get)
         return pb.BatchGetImagesResponse(results=self._results(outcomes))
 
-    @rpc(validation.list_images)
+    @simulated_rpc(validation.list_images)
     def ListImages(self, request: pb.ListImagesRequest, context: grpc.ServicerContext) -> pb.ListImagesResponse:
         place, filter = convert.place(request.parent), convert.image_filter(request.filter)
         images, token = page_of(
@@ -63,19 +58,19 @@ class ImageServicer(image_service_pb2_grpc.ImageServiceServicer):
         )
         return pb.ListImagesResponse(images=self._messages(images), next_page_token=token)
 
-    @rpc(validation.update_image)
+    @simulated_rpc(validation.update_image)
     def UpdateImage(self, request: pb.UpdateImageRequest, context: grpc.ServicerContext) -> ImageMessage:
         fields = masks.chosen(request.image, request.update_mask, validation.IMAGE_FIELDS)
         change = convert.image_change(request.image, fields)
         image = update_image(self._deps, convert.key(IMAGE, request.image.name), change, request.image.etag)
         return convert.image(image, self._deps.clocks.product.now())
 
-    @rpc(validation.delete_image)
+    @simulated_rpc(validation.delete_image)
     def DeleteImage(self, request: pb.DeleteImageRequest, context: grpc.ServicerContext) -> Empty:
         delete_image(self._deps, convert.key(IMAGE, request.name), request.etag)
         return Empty()
 
-    @rpc(validation.resolve_image_requests)
+    @simulated_rpc(validation.resolve_image_requests)
     def ResolveImageRequests(
         self, request: pb.ResolveImageRequestsRequest, context: grpc.ServicerContext
     ) -> pb.ResolveImageRequestsResponse:

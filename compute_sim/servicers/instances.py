@@ -13,27 +13,22 @@ from compute_sim.commands.change_instance import attach_disk, detach_disk, start
 from compute_sim.commands.create_instances import create_instances
 from compute_sim.commands.delete_instance import delete_instance
 from compute_sim.commands.read import get_instances, list_instances
-from compute_sim.dependencies import Dependencies
 from compute_sim.domain.instances import Instance
 from compute_sim.servicers.batches import Batch, only
 from compute_sim.servicers.lists import page_of
+from compute_sim.servicers.simulated import Simulated, simulated_rpc
 from servicekit.errors import NotFound, ServiceError
 from servicekit.idempotency import Idempotency
 from servicekit.names import INSTANCE
-from servicekit.rpc import rpc
 from servicekit.status import to_status
 
 
-class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
-    def __init__(self, deps: Dependencies, regions: frozenset[str]) -> None:
-        self._deps = deps
-        self.regions = regions
-
-    @rpc(validation.create_instance)
+class InstanceServicer(Simulated, instance_service_pb2_grpc.InstanceServiceServicer):
+    @simulated_rpc(validation.create_instance)
     def CreateInstance(self, request: pb.CreateInstanceRequest, context: grpc.ServicerContext) -> InstanceMessage:
         return convert.instance(only(self._create([request])))
 
-    @rpc(validation.batch_create_instances, per_item="requests")
+    @simulated_rpc(validation.batch_create_instances, per_item="requests")
     def BatchCreateInstances(
         self, request: pb.BatchCreateInstancesRequest, context: grpc.ServicerContext
     ) -> pb.BatchCreateInstancesResponse:
@@ -41,18 +36,18 @@ class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
         outcomes = batch.create(request.requests, validation.create_instance, self._create)
         return pb.BatchCreateInstancesResponse(results=_results(outcomes))
 
-    @rpc(validation.get_instance)
+    @simulated_rpc(validation.get_instance)
     def GetInstance(self, request: pb.GetInstanceRequest, context: grpc.ServicerContext) -> InstanceMessage:
         return convert.instance(only(self._get([request.name])))
 
-    @rpc(validation.batch_get_instances, per_item="names")
+    @simulated_rpc(validation.batch_get_instances, per_item="names")
     def BatchGetInstances(
         self, request: pb.BatchGetInstancesRequest, context: grpc.ServicerContext
     ) -> pb.BatchGetInstancesResponse:
         outcomes = Batch(request.parent, self.regions).get(request.names, INSTANCE, self._get)
         return pb.BatchGetInstancesResponse(results=_results(outcomes))
 
-    @rpc(validation.list_instances)
+    @simulated_rpc(validation.list_instances)
     def ListInstances(
         self, request: pb.ListInstancesRequest, context: grpc.ServicerContext
     ) -> pb.ListInstancesResponse:
@@ -64,25 +59,25 @@ class InstanceServicer(instance_service_pb2_grpc.InstanceServiceServicer):
             instances=[convert.instance(instance) for instance in instances], next_page_token=token
         )
 
-    @rpc(validation.delete_instance)
+    @simulated_rpc(validation.delete_instance)
     def DeleteInstance(self, request: pb.DeleteInstanceRequest, context: grpc.ServicerContext) -> Empty:
         delete_instance(self._deps, convert.key(INSTANCE, request.name))
         return Empty()
 
-    @rpc(validation.start_instance)
+    @simulated_rpc(validation.start_instance)
     def StartInstance(self, request: pb.StartInstanceRequest, context: grpc.ServicerContext) -> InstanceMessage:
         return convert.instance(start_instance(self._deps, convert.key(INSTANCE, request.name)))
 
-    @rpc(validation.stop_instance)
+    @simulated_rpc(validation.stop_instance)
     def StopInstance(self, request: pb.StopInstanceRequest, context: grpc.ServicerContext) -> InstanceMessage:
         return convert.instance(stop_instance(self._deps, convert.key(INSTANCE, request.name)))
 
-    @rpc(validation.attach_disk)
+    @simulated_rpc(validation.attach_disk)
     def AttachDisk(self, request: pb.AttachDiskRequest, context: grpc.ServicerContext) -> InstanceMessage:
         key, disk = convert.key(INSTANCE, request.name), convert.new_disk(request.disk)
-        return convert.instance(attach_disk(self._deps, key, disk))
+        return convert.instance(attach_disk(self._deps, key, disk, Idempotency.of(request)))
 
-    @rpc(validation.detach_disk)
+    @simulated_rpc(validation.detach_disk)
     def DetachDisk(self, request: pb.DetachDiskRequest, context: grpc.ServicerContext) -> InstanceMessage:
         key = convert.key(INSTANCE, request.name)
         return convert.instance(detach_disk(self._deps, key, request.device_name))

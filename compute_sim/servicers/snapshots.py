@@ -9,26 +9,21 @@ from autoimage.compute.v1.compute_pb2 import Snapshot as SnapshotMessage
 from compute_sim import convert, validation
 from compute_sim.commands.delete_snapshot import delete_snapshot
 from compute_sim.commands.read import get_snapshot, list_snapshots
-from compute_sim.dependencies import Dependencies
 from compute_sim.servicers.lists import page_of
+from compute_sim.servicers.simulated import Simulated, simulated_rpc
 from servicekit.names import SNAPSHOT
-from servicekit.rpc import rpc
 
 
-class SnapshotServicer(snapshot_service_pb2_grpc.SnapshotServiceServicer):
-    def __init__(self, deps: Dependencies, regions: frozenset[str]) -> None:
-        self._deps = deps
-        self.regions = regions
-
-    @rpc(validation.get_snapshot)
+class SnapshotServicer(Simulated, snapshot_service_pb2_grpc.SnapshotServiceServicer):
+    @simulated_rpc(validation.get_snapshot)
     def GetSnapshot(self, request: pb.GetSnapshotRequest, context: grpc.ServicerContext) -> SnapshotMessage:
         return convert.snapshot(get_snapshot(self._deps, convert.key(SNAPSHOT, request.name)))
 
-    @rpc(validation.delete_snapshot)
+    @simulated_rpc(validation.delete_snapshot)
     def DeleteSnapshot(self, request: pb.DeleteSnapshotRequest, context: grpc.ServicerContext) -> Empty:
         delete_snapshot(self._deps, convert.key(SNAPSHOT, request.name))
 
-    @rpc(validation.list_snapshots)
+    @simulated_rpc(validation.list_snapshots)
     def ListSnapshots(
         self, request: pb.ListSnapshotsRequest, context: grpc.ServicerContext
     ) -> pb.ListSnapshotsResponse:

@@ -52,3 +52,17 @@ def mark_deleted(connection: sa.Connection, images: Collection[Key], now: dateti
     are_theirs = is_among(image_requests, "image_id", images)
     values = {"fate": RequestFate.DELETED, "since_micros": to_micros(now)}
     connection.execute(sa.update(image_requests).where(are_theirs).values(values))
+
+
+def purge(connection: sa.Connection, before: datetime, limit: int) -> int:
+    """Deletes at most `limit` of the marks that were made by then; how many."""
+    key = sa.tuple_(image_requests.c.account, image_requests.c.region, image_requests.c.request_id)
+    old = (
+        sa.select(image_requests.c.account, image_requests.c.region, image_requests.c.request_id)
+        .where(
+            image_requests.c.fate.in_((RequestFate.DELETED, RequestFate.RESOLVED)),
+            image_requests.c.since_micros <= to_micros(before),
+        )
+        .limit(limit)
+    )
+    return connection.execute(sa.delete(image_requests).where(key.in_(old))).rowcount

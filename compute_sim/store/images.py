@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,6 +60,19 @@ def building(connection: sa.Connection, instances: Collection[Key]) -> dict[Key,
     select = sa.select(images.c.account, images.c.region, images.c.instance_id, images.c.image_id)
     select = select.where(is_among(images, "instance_id", instances), images.c.building == sa.true())
     return {key_of(row, "instance_id"): row.image_id for row in connection.execute(select)}
+
+
+def ended_by(connection: sa.Connection, moment: datetime, limit: int) -> list[Key]:
+    """At most so many unprotected images whose builds should have ended by then, and have not ended well.
+
+    Those among them that nobody has looked at since are to be settled before more can be said.
+    """
+    select = sa.select(images.c.account, images.c.region, images.c.image_id).where(
+        images.c.state.in_((ImageState.CREATING, ImageState.ERROR)),
+        images.c.deletion_protected == sa.false(),
+        images.c.finish_micros <= to_micros(moment),
+    )
+    return [key_of(row, "image_id") for row in connection.execute(select.limit(limit))]
 
 
 def insert(connection: sa.Connection, new: Sequence[Image]) -> None:

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from servicekit.database import Micros, new_metadata
 from servicekit.idempotency import request_table
 
-HEAD = "0001"
+HEAD = "0002"
 metadata = new_metadata()
 
 
@@ -62,7 +62,7 @@ images = sa.Table(
     sa.PrimaryKeyConstraint("account", "region", "image_id"),
     sa.UniqueConstraint("account", "region", "instance_id", "building"),
     sa.Index("ix_images_due", "account", "region", "building", "finish_micros"),
-    sa.Index("ix_images_ended", "state", "finish_micros"),
+    sa.Index("ix_images_ended", "state", "deletion_protected", "finish_micros"),
 )
 
 # A snapshot is an image's disk with a snapshot id; a failed image keeps its disks and loses these ids.
@@ -99,6 +99,16 @@ quotas = sa.Table(
     sa.Column("used", sa.BigInteger, nullable=False),
     sa.PrimaryKeyConstraint("account", "region", "kind"),
     sa.CheckConstraint("used >= 0", name="used"),
+)
+
+# One row, made at the first change. No content: as the service's settings say.
+simulations = sa.Table(
+    "simulations",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("content", sa.JSON(none_as_null=True)),
+    sa.CheckConstraint("id = 1", name="one"),
 )
 
 requests = request_table(metadata)

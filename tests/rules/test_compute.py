@@ -261,6 +261,13 @@ def test_a_failed_image_can_be_deleted_and_gives_back_nothing_twice(failing: Com
         lambda compute, name: compute.resolve((INSTANCE, REQUEST_ID))[0].image.state == Image.STATE_ERROR,
         lambda compute, name: compute.create_image(request_id=REQUEST_ID).state == Image.STATE_ERROR,
         lambda compute, name: compute.delete_instance() is None,
+        lambda compute, name: len(compute.attach(cloud("vde")).disks) == 5,
+        lambda compute, name: len(compute.detach("vdb").disks) == 3,
+        lambda compute, name: compute.stop().building_image == "",
+        lambda compute, name: compute.start().building_image == "",
+        lambda compute, name: compute.update_image(name, display_name="failed").state == Image.STATE_ERROR,
+        lambda compute, name: compute.delete_image(name) is None and compute.used()["images"] == 0,
+        lambda compute, name: facts(error_of(compute.create_from, name))[1] == "IMAGE_NOT_AVAILABLE",
     ],
 )
 def test_whoever_looks_finds_the_build_ended(failing: Compute, look: Callable[[Compute, str], bool]) -> None:

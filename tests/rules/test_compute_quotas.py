@@ -10,7 +10,7 @@ from typing import Any, cast
 import grpc
 import pytest
 
-from autoimage.compute.v1.compute_pb2 import Image
+from autoimage.compute.v1.compute_pb2 import Image, Instance
 from autoimage.compute.v1.image_service_pb2 import (
     BatchCreateImagesRequest,
 )
@@ -112,6 +112,40 @@ def test_the_last_place_goes_to_one_of_16_writers(empty: Compute, quota: str, li
     refused = [facts(outcome) for outcome in outcomes if not isinstance(outcome, Image)]
     assert refused == [(Code.RESOURCE_EXHAUSTED, reason)] * 15
     assert empty.used() == empty.exists() == {"disks": 36, "images": 3, "instances": 18, "snapshots": 6}
+
+
+@pytest.mark.rule("Q1")
+@pytest.mark.parametrize(
+    ("quota", "limit", "reason"), [("instances", 1, "INSTANCE_QUOTA_EXCEEDED"), ("disks", 3, "DISK_QUOTA_EXCEEDED")]
+)
+def test_the_last_place_for_an_instance_goes_to_one_of_16_writers(
+    empty: Compute, quota: str, limit: int, reason: str
+) -> None:
+    empty.set_limit(quota, limit)
+    two_disks = [cloud("vda"), cloud("vdb")]
+    outcomes = at_once([partial(empty.create_instance, f"i-{number}", disks=two_disks) for number in range(16)])
+    refused = [facts(outcome) for outcome in outcomes if not isinstance(outcome, Instance)]
+    assert refused == [(Code.RESOURCE_EXHAUSTED, reason)] * 15
+    assert empty.used() == empty.exists() == {"disks": 2, "images": 0, "instances": 1, "snapshots": 0}
+
+
+@pytest.mark.rule("Q1")
+def test_the_last_disk_goes_to_one_of_16_instances(empty: Compute) -> None:
+    fill(empty, 16, disks=[cloud()])
+    empty.set_limit("disks", 17)
+    outcomes = at_once([partial(empty.attach, cloud("vdb"), name(number)) for number in range(16)])
+    refused = [facts(outcome) for outcome in outcomes if not isinstance(outcome, Instance)]
+    assert refused == [(Code.RESOURCE_EXHAUSTED, "DISK_QUOTA_EXCEEDED")] * 15
+    assert empty.used() == empty.exists() == {"disks": 17, "images": 0, "instances": 16, "snapshots": 0}
+
+
+@pytest.mark.rule("Q1")
+def test_16_deletions_of_one_image_give_its_quota_back_once(compute: Compute) -> None:
+    image = compute.create_image()
+    outcomes = at_once([partial(compute.delete_image, image.name)] * 16)
+    refused = [facts(outcome) for outcome in outcomes if isinstance(outcome, ServiceError)]
+    assert refused == [(Code.NOT_FOUND, "RESOURCE_NOT_FOUND")] * 15
+    assert compute.used() == compute.exists() == {"disks": 3, "images": 0, "instances": 1, "snapshots": 0}
 
 
 @pytest.mark.rule("Q1")

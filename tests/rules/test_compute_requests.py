@@ -11,7 +11,7 @@ from autoimage.compute.v1.compute_pb2 import Image
 from autoimage.compute.v1.image_service_pb2 import (
     BatchCreateImagesRequest,
 )
-from autoimage.compute.v1.instance_service_pb2 import CreateInstanceRequest
+from autoimage.compute.v1.instance_service_pb2 import BatchCreateInstancesRequest, CreateInstanceRequest
 from autoimage.type.v1.reason_pb2 import (
     REASON_IMAGE_DELETED,
     REASON_REQUEST_RESOLVED,
@@ -28,11 +28,15 @@ from tests.support.compute_sim import (
     REQUEST_ID,
     Compute,
     at_once,
+    cloud,
     facts,
     image_request,
     instance,
     running_compute,
 )
+
+ELSEWHERE = "accounts/acme/regions/cn-south-1"
+EVERYWHERE = "accounts/-/regions/-"
 
 
 @pytest.fixture
@@ -214,3 +218,49 @@ def test_a_repeated_request_for_a_deleted_instance_makes_no_other(compute: Compu
     compute.delete_instance(name)
     error = error_of(compute.call, request)
     assert (facts(error), error.metadata) == ((Code.NOT_FOUND, "RESOURCE_NOT_FOUND"), {"name": name})
+
+
+@pytest.mark.rule("C5")
+def test_requests_for_instances_are_told_apart_within_a_batch(empty: Compute) -> None:
+    """One that is repeated, one with its id and another body, and one with its id in another region."""
+    first = CreateInstanceRequest(parent=PLACE, instance=instance(), request_id=REQUEST_ID)
+    other = CreateInstanceRequest(parent=PLACE, instance=instance(display_name="other"), request_id=REQUEST_ID)
+    elsewhere = CreateInstanceRequest(parent=ELSEWHERE, instance=instance(), request_id=REQUEST_ID)
+    batch = BatchCreateInstancesRequest(parent=EVERYWHERE, requests=[first, first, other, elsewhere])
+    results = empty.instances.BatchCreateInstances(batch).results
+    assert results[0].instance == results[1].instance == empty.instances.CreateInstance(first)
+    assert results[2].error.code == Code.ALREADY_EXISTS.value
+    assert results[3].instance.name.startswith(ELSEWHERE)
+    assert [len(empty.list_instances(place)) for place in (PLACE, ELSEWHERE)] == [1, 1]
+    assert empty.instances.BatchCreateInstances(batch).results == results
+
+
+@pytest.mark.rule("C5", "Q1")
+def test_a_repeated_request_attaches_a_disk_once_for_24_hours(tmp_path: Path) -> None:
+    with running_compute(tmp_path) as before:
+        before.create_instance()
+        attached = before.attach(cloud("vde"), request_id=REQUEST_ID)
+    with running_compute(tmp_path) as after:
+        assert after.attach(cloud("vde"), request_id=REQUEST_ID.upper()) == attached
+        assert facts(error_of(after.attach, cloud("vdf"), request_id=REQUEST_ID)) == (
+            Code.ALREADY_EXISTS,
+            "REQUEST_ID_REUSED",
+        )
+        after.detach("vde")
+        after.time.product.advance(timedelta(hours=24) - MICROSECOND)
+        assert after.attach(cloud("vde"), request_id=REQUEST_ID) == after.get_instance()
+        assert after.used() == after.exists() == {"disks": 3, "images": 0, "instances": 1, "snapshots": 0}
+        after.time.product.advance(MICROSECOND)
+        assert len(after.attach(cloud("vde"), request_id=REQUEST_ID).disks) == 5
+        assert after.used() == after.exists() == {"disks": 4, "images": 0, "instances": 1, "snapshots": 0}
+
+
+@pytest.mark.rule("C5")
+def test_a_refused_attachment_is_not_remembered(compute: Compute) -> None:
+    compute.set_limit("disks", 3)
+    error_of(compute.attach, cloud("vde"), request_id=REQUEST_ID)
+    compute.set_limit("disks", 4)
+    assert len(compute.attach(cloud("vdf"), request_id=REQUEST_ID).disks) == 5
+    compute.delete_instance()
+    error = error_of(compute.attach, cloud("vdf"), request_id=REQUEST_ID)
+    assert facts(error) == (Code.NOT_FOUND, "RESOURCE_NOT_FOUND")

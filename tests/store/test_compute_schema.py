@@ -14,7 +14,7 @@ from compute_sim.domain.images import Image, ImageDisk, ImageState
 from compute_sim.domain.instances import Disk, DiskKind, Instance, InstanceState
 from compute_sim.domain.keys import Key, Place
 from compute_sim.domain.quotas import DEFAULT_LIMITS, QuotaKind
-from compute_sim.store import builds, images, instances, quotas, schema
+from compute_sim.store import builds, image_requests, images, instances, quotas, schema
 from servicekit.database import Database, constraint_name
 from tests.support import START, database, migration_differences
 
@@ -123,6 +123,8 @@ def _run_queries(connection: sa.Connection, keys: list[Key]) -> None:
     images.building(connection, keys)
     assert set(instances.get(connection, keys)) == {INSTANCE.key}
     instances.existing(connection, keys)
+    images.ended_by(connection, START, 2)
+    image_requests.purge(connection, START, 2)
 
 
 def _explain(

@@ -15,12 +15,12 @@ from compute_sim.commands.read import get_images, get_instances, get_quotas
 from compute_sim.commands.resolve_image_requests import resolve_image_requests
 from compute_sim.commands.update_quota import update_quota
 from compute_sim.dependencies import Dependencies
-from compute_sim.domain.builds import Simulation
 from compute_sim.domain.images import Image, NewImage
 from compute_sim.domain.instances import Disk, DiskKind, Instance, InstanceState, NewInstance
 from compute_sim.domain.keys import Place
 from compute_sim.domain.quotas import QuotaKind
 from compute_sim.domain.requests import ImageRequestReference
+from compute_sim.domain.simulation import Simulation
 from servicekit.database import Database
 from servicekit.errors import DatabaseUnavailable
 from servicekit.idempotency import Idempotency

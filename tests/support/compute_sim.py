@@ -40,8 +40,11 @@ from autoimage.compute.v1.quota_service_pb2 import ListQuotasRequest, UpdateQuot
 from autoimage.compute.v1.quota_service_pb2_grpc import QuotaServiceStub
 from autoimage.compute.v1.snapshot_service_pb2 import DeleteSnapshotRequest, ListSnapshotsRequest
 from autoimage.compute.v1.snapshot_service_pb2_grpc import SnapshotServiceStub
+from autoimage.simulation.v1.simulation_pb2 import Simulation as SimulationMessage
+from autoimage.simulation.v1.simulation_service_pb2 import UpdateSimulationRequest
+from autoimage.simulation.v1.simulation_service_pb2_grpc import SimulationServiceStub
 from compute_sim.dependencies import Dependencies
-from compute_sim.domain.builds import Simulation
+from compute_sim.domain.simulation import Simulation
 from compute_sim.main import registrations
 from servicekit.database import Database
 from servicekit.errors import Code, ServiceError
@@ -57,6 +60,8 @@ OTHER_REQUEST_ID = "123e4567-e89b-42d3-a456-426614174001"
 BUILD = timedelta(seconds=14)
 """How long a build of `disks()` takes: 2 s, and 0.1 s for each of its 120 GiB."""
 MICROSECOND = timedelta(microseconds=1)
+BULKY = {f"a{number:02}": "国" * 82 + "x" * 7 for number in range(64)}
+"""Labels of 16,384 bytes together, the most that an image may have."""
 T = TypeVar("T")
 _OF_IMAGE = ("display_name", "labels", "deletion_protected", "expire_time")
 
@@ -69,13 +74,16 @@ class Compute:
     images: ImageServiceStub
     snapshots: SnapshotServiceStub
     quotas: QuotaServiceStub
+    simulation: SimulationServiceStub
     deps: Dependencies
     time: ManualClocks
+    slept: list[float]
+    """The seconds that calls slept, as the simulation said: none of them in truth."""
 
     def call(self, request: Message) -> Any:
         """Calls the method that takes this request."""
         method = request.DESCRIPTOR.name.removesuffix("Request")
-        stubs = (self.instances, self.images, self.snapshots, self.quotas)
+        stubs = (self.instances, self.images, self.snapshots, self.quotas, self.simulation)
         return next(getattr(stub, method) for stub in stubs if hasattr(stub, method))(request)
 
     def create_instance(self, instance_id: str = "web", parent: str = PLACE, **fields: Any) -> Instance:
@@ -98,8 +106,8 @@ class Compute:
     def stop(self, name: str = INSTANCE) -> Instance:
         return self.instances.StopInstance(StopInstanceRequest(name=name))
 
-    def attach(self, disk: InstanceDisk, name: str = INSTANCE) -> Instance:
-        return self.instances.AttachDisk(AttachDiskRequest(name=name, disk=disk))
+    def attach(self, disk: InstanceDisk, name: str = INSTANCE, request_id: str = "") -> Instance:
+        return self.instances.AttachDisk(AttachDiskRequest(name=name, disk=disk, request_id=request_id))
 
     def detach(self, device_name: str, name: str = INSTANCE) -> Instance:
         return self.instances.DetachDisk(DetachDiskRequest(name=name, device_name=device_name))
@@ -146,6 +154,12 @@ class Compute:
     def set_limit(self, quota: str, limit: int, parent: str = PLACE) -> Quota:
         return self.quotas.UpdateQuota(UpdateQuotaRequest(quota=Quota(name=f"{parent}/quotas/{quota}", limit=limit)))
 
+    def simulate(self, **fields: Any) -> SimulationMessage:
+        """Changes these fields of the simulation, and no others."""
+        simulation = SimulationMessage(name="simulation", **fields)
+        mask = FieldMask(paths=[field for field in fields if field != "etag"])
+        return self.simulation.UpdateSimulation(UpdateSimulationRequest(simulation=simulation, update_mask=mask))
+
     def exists(self, parent: str = PLACE) -> dict[str, int]:
         """What `used` has to be: what there is, counted."""
         disks = [disk for each in self.list_instances(parent) for disk in each.disks if disk.disk]
@@ -173,7 +187,8 @@ def running_compute(
     path = folder / "compute_sim.db"
     db = Database(f"sqlite:///{path}") if path.exists() else database(folder, "compute_sim")
     simulation = Simulation(timedelta(seconds=2), timedelta(seconds=0.1), failure_probability, seed=1)
-    deps = Dependencies(db, time, Ids(), simulation)
+    slept: list[float] = []
+    deps = Dependencies(db, time, Ids(), simulation, slept.append)
     try:
         with running_server(*registrations(deps, REGIONS)) as channel:
             yield Compute(
@@ -181,8 +196,10 @@ def running_compute(
                 ImageServiceStub(channel),
                 SnapshotServiceStub(channel),
                 QuotaServiceStub(channel),
+                SimulationServiceStub(channel),
                 deps,
                 time,
+                slept,
             )
     finally:
         db.dispose()

@@ -177,7 +177,7 @@ class Image(_message.Message):
         STATE_AVAILABLE: Image._State.ValueType  # 2
         """Complete: instances can be made from it."""
         STATE_ERROR: Image._State.ValueType  # 3
-        """Failed: it has no snapshots and holds no quota, only this record stays."""
+        """Failed: it has no snapshots and holds no quota. Only this record stays, for 7 days, or for as long as it is protected."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """How far an image is."""
@@ -189,7 +189,7 @@ class Image(_message.Message):
     STATE_AVAILABLE: Image.State.ValueType  # 2
     """Complete: instances can be made from it."""
     STATE_ERROR: Image.State.ValueType  # 3
-    """Failed: it has no snapshots and holds no quota, only this record stays."""
+    """Failed: it has no snapshots and holds no quota. Only this record stays, for 7 days, or for as long as it is protected."""
 
     @_typing.final
     class LabelsEntry(_message.Message):
@@ -246,7 +246,9 @@ class Image(_message.Message):
     """A protected image can't be deleted until it is protected no more."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Marks of whoever made the image: at most 64; keys 1 to 63 characters `[a-z][a-z0-9_-]*`, values at most 256 characters."""
+        """Marks of whoever made the image: at most 64; keys 1 to 63 characters `[a-z][a-z0-9_-]*`, values at most 256 characters;
+        keys and values together at most 16,384 bytes in UTF-8.
+        """
 
     @_builtins.property
     def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageDisk]:
@@ -266,7 +268,9 @@ class Image(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """From when on the image may be deleted by whoever made it; unset: never by itself. Compute deletes nothing by itself."""
+        """From when on the image may be deleted by whoever made it; unset: never by itself. Compute deletes nothing by
+        itself but the records of failed images.
+        """
 
     def __init__(
         self,

@@ -37,8 +37,8 @@ class CreateImageRequest(_message.Message):
     parent: _builtins.str
     """The account and region: `accounts/{account}/regions/{region}`."""
     request_id: _builtins.str
-    """A UUID that makes the call repeatable, for as long as the image or a mark of it exists: the same id with the same
-    instance answers the image of the first call, whatever else differs.
+    """A UUID that makes the call repeatable, for as long as the image exists, and for 400 days after: the same id with the same
+    instance answers the image of the first call, whatever else differs, or is refused since the image was deleted.
     """
     @_builtins.property
     def image(self) -> _compute_pb2.Image:

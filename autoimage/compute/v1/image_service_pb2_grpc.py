@@ -135,7 +135,7 @@ class ImageServiceServicer:
 
     def ResolveImageRequests(self, request, context):
         """Settles requests whose outcome the caller does not know: answers the image that was begun for a request id, or gives the
-        id up for ever, so that no later or delayed create with it can begin an image.
+        id up, so that no later or delayed create with it can begin an image: it is refused for 400 days.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class ImageServiceStub:
     """Deletes an image with its snapshots, and gives their quota back. An image that is being built is given up."""
     ResolveImageRequests: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.ResolveImageRequestsRequest, _image_service_pb2.ResolveImageRequestsResponse]
     """Settles requests whose outcome the caller does not know: answers the image that was begun for a request id, or gives the
-    id up for ever, so that no later or delayed create with it can begin an image.
+    id up, so that no later or delayed create with it can begin an image: it is refused for 400 days.
     """
 
 class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -107,7 +107,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _image_service_pb2.ResolveImageRequestsResponse:
         """Settles requests whose outcome the caller does not know: answers the image that was begun for a request id, or gives the
-        id up for ever, so that no later or delayed create with it can begin an image.
+        id up, so that no later or delayed create with it can begin an image: it is refused for 400 days.
         """
 
 def add_ImageServiceServicer_to_server(servicer: ImageServiceServicer, server: _grpc.Server) -> None: ...

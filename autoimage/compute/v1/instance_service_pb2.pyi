@@ -396,8 +396,11 @@ class AttachDiskRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     DISK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The instance's name."""
+    request_id: _builtins.str
+    """A UUID that makes the call repeatable: within 24 hours the same request attaches no other disk."""
     @_builtins.property
     def disk(self) -> _compute_pb2.InstanceDisk:
         """The disk, under a device name that the instance does not have."""
@@ -407,10 +410,11 @@ class AttachDiskRequest(_message.Message):
         *,
         name: _builtins.str = ...,
         disk: _compute_pb2.InstanceDisk | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["disk", b"disk"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk", b"disk", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk", b"disk", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

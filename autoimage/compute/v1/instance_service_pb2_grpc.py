@@ -150,7 +150,8 @@ class InstanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AttachDisk(self, request, context):
-        """Gives an instance another disk. Refused while an image of it is being built. The system disk needs a stopped instance.
+        """Gives an instance another disk. Refused while an image of it is being built. The system disk needs a stopped instance. With
+        a `request_id`, a repeat within 24 hours answers the instance as it is then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,9 @@ class InstanceServiceStub:
     StopInstance: _grpc.UnaryUnaryMultiCallable[_instance_service_pb2.StopInstanceRequest, _compute_pb2.Instance]
     """Stops a running instance. Stopping a stopped one changes nothing."""
     AttachDisk: _grpc.UnaryUnaryMultiCallable[_instance_service_pb2.AttachDiskRequest, _compute_pb2.Instance]
-    """Gives an instance another disk. Refused while an image of it is being built. The system disk needs a stopped instance."""
+    """Gives an instance another disk. Refused while an image of it is being built. The system disk needs a stopped instance. With
+    a `request_id`, a repeat within 24 hours answers the instance as it is then.
+    """
     DetachDisk: _grpc.UnaryUnaryMultiCallable[_instance_service_pb2.DetachDiskRequest, _compute_pb2.Instance]
     """Takes a disk from an instance and deletes it. Refused while an image of it is being built. The system disk needs a stopped
     instance. Detaching a disk that is not there changes nothing.
@@ -114,7 +116,9 @@ class InstanceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _instance_service_pb2.AttachDiskRequest,
         context: _grpc.ServicerContext,
     ) -> _compute_pb2.Instance:
-        """Gives an instance another disk. Refused while an image of it is being built. The system disk needs a stopped instance."""
+        """Gives an instance another disk. Refused while an image of it is being built. The system disk needs a stopped instance. With
+        a `request_id`, a repeat within 24 hours answers the instance as it is then.
+        """
 
     @_abc_1.abstractmethod
     def DetachDisk(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -41,11 +42,28 @@ from autoimage.compute.v1.snapshot_service_pb2 import (
     ListSnapshotsRequest,
     SnapshotFilter,
 )
+from autoimage.simulation.v1.simulation_pb2 import CallConduct, Simulation
+from autoimage.simulation.v1.simulation_service_pb2 import (
+    GetSimulationRequest,
+    ResetSimulationRequest,
+    UpdateSimulationRequest,
+)
 from autoimage.type.v1.disks_pb2 import LeftOutDisk
 from servicekit.errors import Code
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
-from tests.support.compute_sim import INSTANCE, PLACE, REQUEST_ID, Compute, cloud, facts, image_request, instance, local
+from tests.support.compute_sim import (
+    BULKY,
+    INSTANCE,
+    PLACE,
+    REQUEST_ID,
+    Compute,
+    cloud,
+    facts,
+    image_request,
+    instance,
+    local,
+)
 
 FOREIGN = "accounts/globex/regions/cn-north-1"
 ELSEWHERE = "accounts/acme/regions/cn-south-1"
@@ -55,6 +73,7 @@ NOT_A_UUID = "123e4567-e89b-42d3-a456-42661417400"
 IMAGE = f"{PLACE}/images/img-1"
 BAD_IDS = ("A", "1a", "-a", "a-", "a_b", "a" * 64, "a/b", "ä")
 BAD_TIME = Timestamp(seconds=253_402_300_800)
+NO_TIMES = (BAD_TIME, Timestamp(seconds=-62_135_596_801), Timestamp(nanos=-1), Timestamp(nanos=1_000_000_000))
 BEFORE_1970 = Timestamp(seconds=-1, nanos=999_999_999)
 Case = tuple[Message, set[str]]
 
@@ -76,7 +95,8 @@ def batches_wrong(kind: type[Message], field: str, item: object) -> Iterator[Cas
     for parent in ("", "nonsense", "accounts/acme/regions/-", "accounts/-/regions/cn-north-1", INSTANCE):
         yield kind(**{"parent": parent, field: [item]}), {"parent"}
     yield kind(parent=PLACE), {field}
-    yield kind(**{"parent": PLACE, field: [item] * 501}), {field}
+    for number in (501, 1000):
+        yield kind(**{"parent": PLACE, field: [item] * number}), {field}
 
 
 def new_instance(**fields: Any) -> CreateInstanceRequest:
@@ -183,6 +203,7 @@ CHANGES: list[Case] = [
     *((DetachDiskRequest(name=wrong, device_name="vdb"), {"name"}) for wrong in ("", "nonsense", IMAGE)),
     *((DetachDiskRequest(name=INSTANCE, device_name=wrong), {"device_name"}) for wrong in ("", "vd", "VDB", "vdaa")),
     (DetachDiskRequest(), {"name", "device_name"}),
+    (attached(request_id=NOT_A_UUID), {"request_id"}),
 ]
 
 
@@ -241,10 +262,11 @@ IMAGES: list[Case] = [
     (with_image(labels={"a": "x" * 257}), {'image.labels["a"]'}),
     (with_image(labels={"a": "\x00"}), {'image.labels["a"]'}),
     (with_image(labels={f"a{number}": "" for number in range(65)}), {"image.labels"}),
+    (with_image(labels={**BULKY, "a00": BULKY["a00"] + "x"}), {"image.labels"}),
     *((image_request(devices=["vda", wrong]), {"devices[1]"}) for wrong in ("", "vd", "sda", "vdb1", "vda")),
     (image_request(request_id=NOT_A_UUID), {"request_id"}),
     (image_request(request_id="00000000-0000-0000-0000-000000000000"), {"request_id"}),
-    (image_request(not_after=BAD_TIME), {"not_after"}),
+    *((image_request(not_after=wrong), {"not_after"}) for wrong in NO_TIMES),
     (filtered(image_ids=["a"] * 101), {"filter.image_ids"}),
     (filtered(image_ids=["A"]), {"filter.image_ids[0]"}),
     (filtered(states=[0, 99]), {"filter.states[0]", "filter.states[1]"}),
@@ -253,19 +275,23 @@ IMAGES: list[Case] = [
         for wrong in ("nonsense", f"{FOREIGN}/instances/web", f"{ELSEWHERE}/instances/web")
     ),
     (DeleteImageRequest(name=IMAGE, etag="x" * 65), {"etag"}),
-    *((with_image(expire_time=wrong), {"image.expire_time"}) for wrong in (BAD_TIME, BEFORE_1970)),
+    *((with_image(expire_time=wrong), {"image.expire_time"}) for wrong in (*NO_TIMES, BEFORE_1970)),
     (UpdateImageRequest(), {"image"}),
     *((updated(name=wrong), {"image.name"}) for wrong in ("", "nonsense", INSTANCE, f"{EVERYWHERE}/images/img-1")),
     (updated(display_name="x" * 129), {"image.display_name"}),
     (updated(display_name="a\x00"), {"image.display_name"}),
     (updated(labels={"A": ""}), {"image.labels"}),
     (updated(labels={f"a{number}": "" for number in range(65)}), {"image.labels"}),
+    (updated(labels={**BULKY, "a00": BULKY["a00"] + "x"}), {"image.labels"}),
     (updated(etag="x" * 65), {"image.etag"}),
     (updated(source_instance=INSTANCE), {"image.source_instance"}),
-    *((updated(expire_time=wrong), {"image.expire_time"}) for wrong in (BAD_TIME, BEFORE_1970)),
+    *((updated(expire_time=wrong), {"image.expire_time"}) for wrong in (*NO_TIMES, BEFORE_1970)),
     *((updated(**{field: value}), {f"image.{field}"}) for field, value in OUTPUT_ONLY.items()),
     (ResolveImageRequestsRequest(), {"requests"}),
-    (ResolveImageRequestsRequest(requests=list(reference().requests) * 501), {"requests"}),
+    *(
+        (ResolveImageRequestsRequest(requests=list(reference().requests) * number), {"requests"})
+        for number in (501, 1000)
+    ),
     (reference(source_instance=""), {"requests[0].source_instance"}),
     (reference(source_instance=f"{EVERYWHERE}/instances/web"), {"requests[0].source_instance"}),
     (reference(request_id=""), {"requests[0].request_id"}),
@@ -307,6 +333,90 @@ OTHERS: list[Case] = [
 ]
 
 
+def simulated(**fields: Any) -> UpdateSimulationRequest:
+    return UpdateSimulationRequest(simulation=Simulation(**{"name": "simulation", **fields}))
+
+
+def conduct(**fields: Any) -> UpdateSimulationRequest:
+    return simulated(calls=[CallConduct(method="*"), CallConduct(**{"method": "*", **fields})])
+
+
+BAD_PROBABILITIES = (-0.001, 1.001, float("nan"), float("inf"))
+PROBABILITIES = (
+    "snapshot_failure_probability",
+    "slow_build_probability",
+    "stalled_build_probability",
+    "busy_instance_probability",
+)
+CALL_PROBABILITIES = ("refusal_probability", "throttling_probability", "answer_loss_probability")
+SIMULATIONS: list[Case] = [
+    *(
+        (kind(name=wrong), {"name"})
+        for kind in (GetSimulationRequest, ResetSimulationRequest)
+        for wrong in ("", "a", PLACE)
+    ),
+    (ResetSimulationRequest(name="simulation", etag="x" * 65), {"etag"}),
+    (UpdateSimulationRequest(), {"simulation"}),
+    *((simulated(name=wrong, seed=1), {"simulation.name"}) for wrong in ("", "a", "Simulation", PLACE)),
+    (simulated(seed=-1), {"simulation.seed"}),
+    (simulated(etag="x" * 65), {"simulation.etag"}),
+    *(
+        (simulated(build_duration=wrong), {"simulation.build_duration"})
+        for wrong in (Duration(nanos=-1), Duration(seconds=86_400, nanos=1), Duration(seconds=1, nanos=-1))
+    ),
+    *(
+        (simulated(build_duration_per_gib=wrong), {"simulation.build_duration_per_gib"})
+        for wrong in (Duration(seconds=-1), Duration(seconds=3600, nanos=1), Duration(seconds=2**62))
+    ),
+    *((simulated(**{field: wrong}), {f"simulation.{field}"}) for field in PROBABILITIES for wrong in BAD_PROBABILITIES),
+    (simulated(calls=[CallConduct(method="*")] * 51), {"simulation.calls"}),
+    *(
+        (conduct(method=wrong), {"simulation.calls[1].method"})
+        for wrong in ("", "**", "ImageService", "ImageService/", "ImageService/CreateInstance", "SimulationService/*")
+    ),
+    *(
+        (conduct(latency=wrong), {"simulation.calls[1].latency"})
+        for wrong in (Duration(nanos=-1), Duration(seconds=10, nanos=1))
+    ),
+    *(
+        (conduct(**{field: wrong}), {f"simulation.calls[1].{field}"})
+        for field in CALL_PROBABILITIES
+        for wrong in BAD_PROBABILITIES
+    ),
+    (
+        UpdateSimulationRequest(
+            simulation=Simulation(seed=-1, slow_build_probability=2, calls=[CallConduct(refusal_probability=2)]),
+            update_mask=FieldMask(paths=["seed", "name"]),
+        ),
+        {"simulation.name", "simulation.seed", "update_mask", "simulation.calls[0].method"},
+    ),
+]
+
+ALLOWED_SIMULATIONS: list[Message] = [
+    simulated(seed=2**63 - 1),
+    simulated(build_duration=Duration(seconds=86_400), build_duration_per_gib=Duration(seconds=3600)),
+    *(simulated(**{field: 1.0}) for field in PROBABILITIES),
+    conduct(latency=Duration(seconds=10), **dict.fromkeys(CALL_PROBABILITIES, 1.0)),
+    simulated(calls=[CallConduct(method="QuotaService/ListQuotas")] * 50),
+]
+
+
+@pytest.mark.parametrize("request_message", ALLOWED_SIMULATIONS, ids=lambda each: None)
+def test_a_simulation_on_the_edge_of_what_is_allowed_is_taken(compute: Compute, request_message: Message) -> None:
+    assert compute.call(request_message).name == "simulation"
+
+
+@pytest.mark.parametrize(("request_message", "fields"), SIMULATIONS, ids=lambda each: None)
+def test_a_wrong_simulation_is_refused_with_every_wrong_field_and_changes_nothing(
+    compute: Compute, request_message: Message, fields: set[str]
+) -> None:
+    before = compute.call(GetSimulationRequest(name="simulation"))
+    error = error_of(compute.call, request_message)
+    assert facts(error) == (Code.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+    assert {violation.field for violation in error.violations} == fields
+    assert compute.call(GetSimulationRequest(name="simulation")) == before
+
+
 @pytest.mark.parametrize(
     "paths", [["used"], ["name"], ["*", "limit"], ["nonsense"], [""], ["limit.x"], ["limit", "etag"]]
 )
@@ -315,6 +425,7 @@ OTHERS: list[Case] = [
     [
         UpdateQuotaRequest(quota=Quota(name=f"{PLACE}/quotas/images", limit=1)),
         UpdateImageRequest(image=Image(name=IMAGE, display_name="x")),
+        UpdateSimulationRequest(simulation=Simulation(name="simulation", seed=5)),
     ],
     ids=lambda each: type(each).__name__,
 )
@@ -375,6 +486,39 @@ def test_a_region_that_is_not_served_is_refused(compute: Compute, request_messag
     assert error.metadata == {"regions": "cn-north-1,cn-south-1"}
 
 
+@pytest.mark.parametrize("not_after", [BEFORE_1970, Timestamp(seconds=-62_135_596_800)])
+def test_a_not_after_of_long_ago_has_passed(compute: Compute, not_after: Timestamp) -> None:
+    compute.create_instance()
+    error = error_of(compute.call, image_request(not_after=not_after))
+    assert facts(error) == (Code.FAILED_PRECONDITION, "REQUEST_TOO_LATE")
+    assert compute.list_images() == []
+
+
+LISTS: list[Any] = [
+    ListInstancesRequest(parent=PLACE),
+    filtered(),
+    ListSnapshotsRequest(parent=PLACE),
+    ListQuotasRequest(parent=PLACE),
+]
+
+
+@pytest.mark.parametrize("asked", LISTS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("other", LISTS, ids=lambda each: type(each).__name__)
+def test_a_page_token_is_refused_for_every_query_but_its_own(compute: Compute, asked: Any, other: Any) -> None:
+    for name in ("a", "b"):
+        compute.create_image(compute.create_instance(name).name)
+    token = compute.call(type(asked)(parent=PLACE, page_size=1)).next_page_token
+    assert token
+    wrong = [type(asked)(parent=place, page_token=token) for place in (FOREIGN, ELSEWHERE)]
+    wrong += [type(asked)(parent=PLACE, page_token=damaged) for damaged in (token[:-1], token + "A", "x", "\x00")]
+    if asked is not other:
+        wrong.append(type(other)(parent=PLACE, page_token=token))
+    for request in wrong:
+        error = error_of(compute.call, request)
+        assert facts(error) == (Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
+        assert [violation.field for violation in error.violations] == ["page_token"]
+
+
 @pytest.mark.parametrize(
     "request_message",
     [
@@ -398,7 +542,8 @@ def test_an_instance_on_the_edge_of_what_is_allowed_is_created(compute: Compute,
     "request_message",
     [
         with_image(display_name="国" * 128),
-        with_image(labels={f"a{number}": "国" * 256 for number in range(64)}),
+        with_image(labels={f"a{number}": "" for number in range(64)}),
+        with_image(labels=BULKY),
         with_image(labels={"a" * 63: "", "a-b_c": ""}),
         image_request(devices=[f"vd{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]),
         image_request(request_id=REQUEST_ID.upper()),

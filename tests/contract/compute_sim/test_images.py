@@ -3,29 +3,37 @@
 import re
 
 import pytest
+from google.protobuf.message import Message
 
 from autoimage.compute.v1.compute_pb2 import Image, ImageDisk
 from autoimage.compute.v1.image_service_pb2 import (
     BatchCreateImagesRequest,
     BatchGetImagesRequest,
+    BatchGetImagesResponse,
     ImageFilter,
+    ImageResult,
     ListImagesRequest,
 )
+from autoimage.compute.v1.instance_service_pb2 import BatchGetInstancesResponse, InstanceResult
 from autoimage.type.v1.disks_pb2 import LeftOutDisk
 from autoimage.type.v1.reason_pb2 import REASON_IMAGE_DELETED, REASON_LOCAL_DISK, REASON_REQUEST_RESOLVED
+from servicekit.client import MAX_MESSAGE_BYTES
 from servicekit.errors import Code, ResourceRef
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
 from tests.support.compute_sim import (
     BUILD,
+    BULKY,
     INSTANCE,
     OTHER_REQUEST_ID,
     PLACE,
     REQUEST_ID,
     Compute,
+    cloud,
     facts,
     image_request,
+    local,
 )
 
 FOREIGN = "accounts/globex/regions/cn-north-1"
@@ -203,6 +211,36 @@ def test_pages_follow_each_other_in_the_order_of_ids(compute: Compute) -> None:
             break
     assert len(names) == 3
     assert names == sorted(names)
+
+
+# The largest messages
+
+
+def test_the_largest_batches_fit_in_a_message(compute: Compute) -> None:
+    place = f"accounts/{'a' * 63}/regions/cn-north-1"
+    disks = [
+        *(cloud(f"vd{letter}") for letter in "abcdefgh"),
+        *(local(f"vd{letter}") for letter in "ijklmnopqrstuvwxy"),
+    ]
+    source = compute.create_instance("i" * 63, parent=place, disks=disks, display_name="国" * 32)
+    request = image_request(
+        source.name,
+        display_name="国" * 128,
+        labels=BULKY,
+        deletion_protected=True,
+        expire_time=to_proto(START),
+        devices=[f"vd{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"],
+        request_id=REQUEST_ID,
+        not_after=to_proto(START),
+    )
+    image = compute.images.CreateImage(request)
+    messages: list[Message] = [
+        BatchCreateImagesRequest(parent=EVERYWHERE, requests=[request] * 500),
+        BatchGetImagesResponse(results=[ImageResult(image=image)] * 500),
+        BatchGetInstancesResponse(results=[InstanceResult(instance=compute.get_instance(source.name))] * 500),
+    ]
+    assert [message.ByteSize() < MAX_MESSAGE_BYTES for message in messages] == [True] * 3
+    assert len(image.left_out_disks) == 18
 
 
 # Delete

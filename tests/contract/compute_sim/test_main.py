@@ -13,6 +13,7 @@ from autoimage.compute.v1.quota_service_pb2_grpc import QuotaServiceStub
 from compute_sim.main import compose, main
 from compute_sim.settings import Settings
 from servicekit.clock import ClockFileError
+from servicekit.loop import Wake
 from tests.support.compute_sim import PLACE
 
 
@@ -25,14 +26,21 @@ def test_on_an_empty_folder_it_becomes_healthy_and_serves(tmp_path: Path) -> Non
     service = compose(settings(tmp_path))
     with grpc.insecure_channel(f"127.0.0.1:{service.server.start()}") as channel:
         stub: Any = HealthStub(channel)
-        for name in ("InstanceService", "ImageService", "SnapshotService", "QuotaService"):
-            health = stub.Check(HealthCheckRequest(service=f"autoimage.compute.v1.{name}"))
+        services = ("InstanceService", "ImageService", "SnapshotService", "QuotaService")
+        for name in (*(f"compute.v1.{name}" for name in services), "simulation.v1.SimulationService"):
+            health = stub.Check(HealthCheckRequest(service=f"autoimage.{name}"))
             assert health.status == HealthCheckResponse.SERVING
         quota = QuotaServiceStub(channel).GetQuota(GetQuotaRequest(name=f"{PLACE}/quotas/images"))
     assert quota.limit == 5
     service.server.close()
     for close in service.closing:
         close()
+
+
+def test_it_keeps_house_by_itself(tmp_path: Path) -> None:
+    service = compose(settings(tmp_path))
+    assert [(loop.name, loop._step()) for loop in service.loops] == [("housekeeping", Wake())]
+    service.closing[0]()
 
 
 def test_a_clock_file_that_is_missing_is_told_at_once(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from random import Random
 from typing import Any
 
 from compute_sim.domain.admission import Admission
-from compute_sim.domain.builds import Simulation
 from compute_sim.domain.images import Image, ImageDisk, ImageState, NewImage
 from compute_sim.domain.instances import Disk, DiskKind, Instance, InstanceState
 from compute_sim.domain.keys import Place
 from compute_sim.domain.quotas import Budget, Quota, QuotaKind
+from compute_sim.domain.simulation import Simulation
 from servicekit.ids import Ids
 from tests.support import START
 

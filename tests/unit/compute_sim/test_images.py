@@ -1,6 +1,7 @@
 """What an image holds, and how far it is."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -56,3 +57,20 @@ def test_progress_of_an_ended_build_stands_still(state: ImageState, percent: int
 def test_an_image_holds_quota_until_it_fails(state: ImageState) -> None:
     assert image(state=state).quota() == {QuotaKind.IMAGES: 1, QuotaKind.SNAPSHOTS: 1}
     assert image(state=ImageState.ERROR).quota() == {}
+
+
+@pytest.mark.parametrize(
+    ("failed", "passed", "forgettable"),
+    [
+        ({}, timedelta(days=7) - timedelta(microseconds=1), False),
+        ({}, timedelta(days=7), True),
+        ({"state": ImageState.AVAILABLE}, timedelta(days=7), False),
+        ({"state": ImageState.CREATING}, timedelta(days=7), False),
+        ({"deletion_protected": True}, timedelta(days=7), False),
+    ],
+)
+def test_an_unprotected_failure_is_forgettable_after_a_week(
+    failed: dict[str, Any], passed: timedelta, forgettable: bool
+) -> None:
+    ended = image(**{"state": ImageState.ERROR, "finish_time": START, **failed})
+    assert ended.is_forgettable(START + passed) is forgettable

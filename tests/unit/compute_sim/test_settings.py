@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from compute_sim.domain.builds import Simulation
+from compute_sim.domain.simulation import Simulation
 from compute_sim.settings import Settings
 from servicekit.config import ConfigError, load
 
