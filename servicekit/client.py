@@ -38,12 +38,16 @@ Response = TypeVar("Response")
 
 
 class Client:
-    """Owns one channel to `target` (`127.0.0.1:50053`). Safe to share between threads. Connects when first used."""
+    """Owns one channel to `address` (`127.0.0.1:50053`). Safe to share between threads. Connects when first used.
 
-    def __init__(self, target: str, *, deadline: timedelta = timedelta(seconds=10), max_in_flight: int = 64) -> None:
+    Of several addresses with commas between, those of a service's replicas, calls go to each in turn; one that does not
+    answer is passed over.
+    """
+
+    def __init__(self, address: str, *, deadline: timedelta = timedelta(seconds=10), max_in_flight: int = 64) -> None:
         self._deadline_seconds = deadline.total_seconds()
         self._turn = threading.BoundedSemaphore(max_in_flight)
-        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        self._channel = grpc.insecure_channel(_target(address), options=_OPTIONS)
 
     def stub(self, stub_class: Callable[[grpc.Channel], Stub]) -> Stub:
         """A generated stub on this client's channel; call its methods through `call` only."""
@@ -84,6 +88,13 @@ class Client:
     def _budget(seconds: float) -> float:
         inherited = calls.remaining_seconds()
         return seconds if inherited is None else min(seconds, inherited - _INHERITED_MARGIN_SECONDS)
+
+
+def _target(address: str) -> str:
+    """What grpc calls it: it takes several addresses only under the scheme of their version."""
+    if "," not in address:
+        return address
+    return f"{'ipv6' if address.startswith('[') else 'ipv4'}:{address}"
 
 
 def _metadata() -> tuple[tuple[str, str], ...]:

@@ -69,11 +69,21 @@ def short_text(max_bytes: int) -> Callable[[str], str]:
 
 
 def address(text: str) -> str:
-    """`host:port`, where another service listens."""
-    found = _ADDRESS.fullmatch(text)
-    if not found or not 0 < int(found["port"]) < 65536:
-        raise ValueError("must be an address such as 127.0.0.1:50051")
+    """`host:port`, where another service listens; or where its replicas do, IP addresses with commas between."""
+    found = [_ADDRESS.fullmatch(part) for part in text.split(",")]
+    if not all(one and 0 < int(one["port"]) < 65536 for one in found):
+        raise ValueError("must be an address such as 127.0.0.1:50051, or several with commas between")
+    versions = {_ip_version(one["host"].strip("[]")) for one in found if one}
+    if len(found) > 1 and (None in versions or len(versions) > 1):
+        raise ValueError("must be IP addresses, all of one version, where there are several")
     return text
+
+
+def _ip_version(host: str) -> int | None:
+    try:
+        return ipaddress.ip_address(host).version
+    except ValueError:
+        return None
 
 
 def loopback_address(text: str) -> str:

@@ -5,13 +5,15 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+from servicekit import names
 from servicekit.clock import ClockFileError
 from suite import up
 from suite.clients import SERVICES
 from suite.errors import SuiteError
-from suite.folder import STEPPED, WALL
+from suite.folder import STEPPED, WALL, DataFolder
 from suite.services import addresses_from
 
 
@@ -50,12 +52,41 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("fleet", type=Path, metavar="FLEET.yaml", help="such as suite/fleets/demo.yaml")
     command.set_defaults(run=_load)
 
+    command = commands.add_parser(
+        "verify",
+        parents=[place],
+        help="hold what exists against the history of the schedules: what is missing, doubled, orphaned?",
+        description="Exit code 0: every scheduled time has its outcome. 1: something is missing, doubled or orphaned. "
+        "2: it could not be found out.",
+    )
+    command.add_argument("places", nargs="+", type=_place, metavar="PLACE", help="accounts/ACCOUNT/regions/REGION")
+    command.add_argument("--from", dest="start", type=_time, metavar="TIME", help="default: a day before --to")
+    command.add_argument("--to", dest="end", type=_time, metavar="TIME", help="not included; default: now")
+    command.add_argument("--json", action="store_true", help="for a program to read")
+    command.set_defaults(run=_verify)
+
+    data = _data_option()
+    command = commands.add_parser("backup", parents=[data], help="copy the databases of a suite, running or not")
+    command.add_argument("target", type=Path, metavar="FOLDER", help="where to; must not exist yet, or be empty")
+    command.set_defaults(run=_back_up)
+
+    command = commands.add_parser("restore", parents=[data], help="put copies back, in a suite that does not run")
+    command.add_argument("source", type=Path, metavar="FOLDER", help="what `autoimage backup` made")
+    command.add_argument(
+        "--only",
+        action="append",
+        choices=list(SERVICES),
+        metavar="SERVICE",
+        help="this one's database, may be repeated",
+    )
+    command.set_defaults(run=_restore)
+
     command = commands.add_parser("demo", help="live through four virtual days, and check every image at the end")
     command.set_defaults(run=_demo)
     return parser
 
 
-def _place_options() -> argparse.ArgumentParser:
+def _data_option() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument(
         "--data",
@@ -64,6 +95,11 @@ def _place_options() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where the suite keeps its data (default: ./data)",
     )
+    return options
+
+
+def _place_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False, parents=[_data_option()])
     options.add_argument(
         "--ports",
         type=_ports,
@@ -82,6 +118,22 @@ def _ports(text: str) -> dict[str, str]:
     return {service: f"127.0.0.1:{port}" for service, port in zip(SERVICES, ports, strict=True)}
 
 
+def _place(text: str) -> str:
+    if names.ACCOUNT_REGION.match(text) is None:
+        raise argparse.ArgumentTypeError(f"must be such as accounts/acme/regions/cn-north-1, is {text!r}")
+    return text
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"must be a time with its offset such as 2030-01-07T02:00:00Z, is {text!r}")
+    return moment.astimezone(UTC)
+
+
 def _up(arguments: argparse.Namespace) -> int:
     return up.run(arguments.data, _addresses(arguments), arguments.clock)
 
@@ -90,6 +142,30 @@ def _load(arguments: argparse.Namespace) -> int:
     from suite.fleet import command  # noqa: PLC0415 - `up` is to start fast
 
     return command.run(arguments.fleet, arguments.data, _addresses(arguments))
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from suite.verify import command  # noqa: PLC0415 - `up` is to start fast
+
+    addresses = _addresses(arguments)
+    return command.run(arguments.places, addresses, arguments.start, arguments.end, as_json=arguments.json)
+
+
+def _back_up(arguments: argparse.Namespace) -> int:
+    from suite.backup import back_up  # noqa: PLC0415 - `up` is to start fast
+
+    for copy in back_up(DataFolder(arguments.data), arguments.target):
+        print(f"{copy}: {copy.stat().st_size} bytes")
+    return 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from suite.backup import restore  # noqa: PLC0415
+
+    services = tuple(arguments.only or SERVICES)
+    for database in restore(DataFolder(arguments.data), arguments.source, services):
+        print(f"{database} is as it was backed up")
+    return 0
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from autoimage.compute.v1 import compute_pb2
 from autoimage.log.v1 import log_pb2
 from autoimage.scheduler.v1 import execution_pb2
 from autoimage.type.v1 import reason_pb2
 from servicekit.timestamps import from_proto
-from suite.demo.model import ExpectedExecution, Model
+from suite.demo.model import Expected, ExpectedExecution, ExpectedMissed, Model
 from suite.demo.world import World
 
 _EXECUTION = execution_pb2.Execution
@@ -18,42 +19,63 @@ _ENTRY = log_pb2.LogEntry
 
 def differences(model: Model, world: World) -> list[str]:
     """What is missing, doubled, or not as expected."""
-    matched = _match(model.executions, world)
+    matched = _match(_expected(model), world)
     found = [*_executions(model, world)]
     for expected, execution in matched:
-        found += _tasks(expected, execution, world)
+        if isinstance(expected, ExpectedMissed):
+            found += _missed(expected, execution)
+        else:
+            found += _tasks(expected, execution, model, world)
     found += _images(world)
     found += _quotas(model, world)
     found += _entries(matched, world)
     return found
 
 
-def _key(policy: str, at: object) -> tuple[str, object]:
-    return policy, at
+Key = tuple[str, str, datetime]
 
 
-def _policy_of(execution: execution_pb2.Execution) -> str:
-    return execution.name.rpartition("/executions/")[0]
+def _expected(model: Model) -> list[Expected]:
+    return [*model.executions, *model.missed]
 
 
-def _match(
-    expected: Iterable[ExpectedExecution], world: World
-) -> list[tuple[ExpectedExecution, execution_pb2.Execution]]:
-    by_key = {_key(_policy_of(e), from_proto(e.scheduled_time)): e for e in world.executions.values()}
-    pairs = [(item, by_key.get(_key(item.policy, item.scheduled_time))) for item in expected]
+def _wanted(item: Expected) -> Key:
+    return item.policy, item.kind, item.scheduled_time
+
+
+def _there(execution: execution_pb2.Execution) -> Key:
+    policy = execution.name.rpartition("/executions/")[0]
+    kind = _EXECUTION.Kind.Name(execution.kind).removeprefix("KIND_")
+    return policy, kind, from_proto(execution.scheduled_time)
+
+
+def _match(expected: Iterable[Expected], world: World) -> list[tuple[Expected, execution_pb2.Execution]]:
+    by_key = {_there(execution): execution for execution in world.executions.values()}
+    pairs = [(item, by_key.get(_wanted(item))) for item in expected]
     return [(item, execution) for item, execution in pairs if execution is not None]
 
 
 def _executions(model: Model, world: World) -> Iterator[str]:
     """Each expected execution exists once, and no other does."""
-    wanted = Counter(_key(item.policy, item.scheduled_time) for item in model.executions)
-    there = Counter(_key(_policy_of(e), from_proto(e.scheduled_time)) for e in world.executions.values())
+    wanted = Counter(_wanted(item) for item in _expected(model))
+    there = Counter(_there(execution) for execution in world.executions.values())
     for key in wanted.keys() | there.keys():
         if wanted[key] != there[key]:
-            yield f"execution of {key[0]} at {key[1]}: expected {wanted[key]}, found {there[key]}"
+            policy, kind, at = key
+            yield f"{kind} execution of {policy} at {at}: expected {wanted[key]}, found {there[key]}"
 
 
-def _tasks(expected: ExpectedExecution, execution: execution_pb2.Execution, world: World) -> Iterator[str]:
+def _missed(expected: ExpectedMissed, execution: execution_pb2.Execution) -> Iterator[str]:
+    missed = execution.missed
+    facts = (execution.state, from_proto(missed.first_time), from_proto(missed.last_time), missed.count)
+    wanted = (_EXECUTION.STATE_MISSED, expected.scheduled_time, expected.last_time, expected.count)
+    if facts != wanted:
+        yield f"{execution.name}: expected {wanted}, found {facts}"
+
+
+def _tasks(
+    expected: ExpectedExecution, execution: execution_pb2.Execution, model: Model, world: World
+) -> Iterator[str]:
     """One task for each instance; as many succeeded as the quota allowed, the others were skipped for it."""
     tasks = {task.instance: task for task in world.tasks[execution.name]}
     if set(tasks) != set(expected.instances):
@@ -63,7 +85,9 @@ def _tasks(expected: ExpectedExecution, execution: execution_pb2.Execution, worl
     if len(succeeded) != expected.successes:
         yield f"{execution.name}: expected {expected.successes} images, found {len(succeeded)}"
     for task in tasks.values():
-        if task.state == _TASK.STATE_SUCCEEDED:
+        if task.state == _TASK.STATE_SUCCEEDED and model.is_deleted(expected, task.instance):
+            yield from _deleted_image(task, world)
+        elif task.state == _TASK.STATE_SUCCEEDED:
             yield from _image_of(expected, task, world)
         elif (task.state, task.reason) != (_TASK.STATE_SKIPPED, reason_pb2.REASON_IMAGE_QUOTA_EXCEEDED):
             yield f"{task.name}: {_TASK.State.Name(task.state)}, {reason_pb2.Reason.Name(task.reason)}"
@@ -77,8 +101,18 @@ def _final_state(tasks: int, succeeded: int) -> int:
     return _EXECUTION.STATE_PARTIALLY_SUCCEEDED if succeeded else _EXECUTION.STATE_SKIPPED
 
 
+def _deleted_image(task: execution_pb2.ImageTask, world: World) -> Iterator[str]:
+    """What retention deleted is gone, and its task says so."""
+    if task.image in world.images:
+        yield f"{task.name}: its image {task.image} should be deleted by now"
+    if not task.HasField("image_delete_time"):
+        yield f"{task.name}: does not say that its image was deleted"
+
+
 def _image_of(expected: ExpectedExecution, task: execution_pb2.ImageTask, world: World) -> Iterator[str]:
     image = world.images.get(task.image)
+    if task.HasField("image_delete_time"):
+        yield f"{task.name}: its image was deleted at {from_proto(task.image_delete_time)}, and should not be"
     if image is None:
         yield f"{task.name}: its image {task.image} does not exist"
         return
@@ -123,7 +157,7 @@ def _quotas(model: Model, world: World) -> Iterator[str]:
             yield f"{place}: expected {count} images, found {there[f'{place}/quotas/images']}"
 
 
-def _entries(matched: Iterable[tuple[ExpectedExecution, execution_pb2.Execution]], world: World) -> Iterator[str]:
+def _entries(matched: Iterable[tuple[Expected, execution_pb2.Execution]], world: World) -> Iterator[str]:
     """Each topic has exactly the entries of its executions and tasks, each once, numbered without a gap."""
     wanted: dict[str, Counter[tuple[str, int, str]]] = {topic: Counter() for topic in world.entries}
     for expected, execution in matched:
@@ -142,6 +176,9 @@ def _entries(matched: Iterable[tuple[ExpectedExecution, execution_pb2.Execution]
 def _entries_of(
     execution: execution_pb2.Execution, tasks: Iterable[execution_pb2.ImageTask]
 ) -> Iterator[tuple[str, int, str]]:
+    if execution.kind == _EXECUTION.KIND_MISSED:
+        yield execution.name, _ENTRY.EVENT_EXECUTION_MISSED, ""
+        return
     yield execution.name, _ENTRY.EVENT_EXECUTION_STARTED, ""
     yield execution.name, _ENTRY.EVENT_EXECUTION_ENDED, ""
     for task in tasks:

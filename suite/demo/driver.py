@@ -14,8 +14,8 @@ from autoimage.scheduler.v1 import execution_service_pb2 as pb
 from servicekit.clock import write_clock
 from servicekit.errors import ServiceError
 from servicekit.timestamps import from_proto, to_proto
-from suite.clients import Clients, pages
-from suite.demo.model import ExpectedExecution, Model
+from suite.clients import Calls, Clients, pages
+from suite.demo.model import Expected, Model
 
 _PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.01
@@ -34,7 +34,7 @@ class Event:
 
 
 class Driver:
-    """`look` is called often, for whoever watches."""
+    """`look` is called often, for whoever watches. `schedulers` are the replicas of the scheduler, each by itself."""
 
     def __init__(
         self,
@@ -45,8 +45,10 @@ class Driver:
         *,
         now: datetime,
         look: Callable[[datetime], None],
+        schedulers: Sequence[Calls] = (),
     ) -> None:
         self._clients = clients
+        self._schedulers = schedulers or (clients.executions,)
         self._clock = clock
         self._model = model
         self._places = places
@@ -81,9 +83,9 @@ class Driver:
         while time.monotonic() < end:
             self._look(self.now)
             try:
-                status = self._clients.executions.GetSchedulerStatus(pb.GetSchedulerStatusRequest())
-                if self._is_quiet(status) and self._are_there(expected):
-                    return status
+                statuses = [it.GetSchedulerStatus(pb.GetSchedulerStatusRequest()) for it in self._schedulers]
+                if all(map(self._is_quiet, statuses)) and self._are_there(expected):
+                    return statuses[0]
             except ServiceError:
                 pass  # it was killed, and is coming back
             time.sleep(_LOOK_SECONDS)
@@ -104,16 +106,19 @@ class Driver:
             and not status.undelivered_log_entries
         )
 
-    def _are_there(self, expected: Sequence[ExpectedExecution]) -> bool:
+    def _are_there(self, expected: Sequence[Expected]) -> bool:
         """A trigger that a killed scheduler had leased is nobody's for a while: it must not be passed by."""
         if not expected:
             return True
-        filter = pb.ExecutionFilter(start_time=to_proto(self.now), end_time=to_proto(self.now + timedelta(seconds=1)))
+        first = min(item.scheduled_time for item in expected)
+        filter = pb.ExecutionFilter(start_time=to_proto(first), end_time=to_proto(self.now + timedelta(seconds=1)))
         requests = [pb.ListExecutionsRequest(parent=f"{place}/policies/-", filter=filter) for place in self._places]
-        there = sum(
-            1 for request in requests for _ in pages(self._clients.executions.ListExecutions, request, "executions")
-        )
-        return there >= len(expected)
+        there = {
+            (execution.name.rpartition("/executions/")[0], from_proto(execution.scheduled_time))
+            for request in requests
+            for execution in pages(self._clients.executions.ListExecutions, request, "executions")
+        }
+        return there.issuperset((item.policy, item.scheduled_time) for item in expected)
 
 
 def _next_due(status: Any, now: datetime) -> datetime | None:

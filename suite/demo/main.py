@@ -5,8 +5,9 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -16,14 +17,15 @@ import suite
 from autoimage.scheduler.v1 import execution_pb2
 from servicekit.clock import write_clock
 from servicekit.errors import ServiceError
+from servicekit.zones import zone
 from suite.clients import Clients
 from suite.demo.check import differences
 from suite.demo.driver import Driver, Stuck
-from suite.demo.model import Disk, Model, PolicyModel
-from suite.demo.story import END, START, NotAsExpected, Story
+from suite.demo.model import Disk, Grid, Model, PolicyModel
+from suite.demo.story import END, OUTAGE, START, NotAsExpected, Story
 from suite.demo.view import View
 from suite.demo.world import World, read_world
-from suite.fleet.apply import Result, apply_fleet
+from suite.fleet.apply import Outcome, Result, apply_fleet
 from suite.fleet.model import Fleet, Policy
 from suite.fleet.read import read_fleet
 from suite.fleet.starts import first_time
@@ -33,7 +35,6 @@ from suite.supervisor import Supervisor, running
 
 FLEET = Path(suite.__file__).parent / "fleets" / "demo.yaml"
 _LEASE_SECONDS = "3"  # what a killed scheduler held is free soon; nobody wants to watch the usual 30 s pass
-_UNITS = {"HOUR": timedelta(hours=1), "DAY": timedelta(days=1), "WEEK": timedelta(weeks=1)}
 
 
 def run(_arguments: argparse.Namespace) -> int:
@@ -43,12 +44,8 @@ def run(_arguments: argparse.Namespace) -> int:
     os.environ["POLICY_SERVICE_TRIGGER_LEASE_SECONDS"] = _LEASE_SECONDS
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="autoimage-demo-") as path:
-        folder = DataFolder(Path(path))
-        write_clock(folder.clock_file, START)
         console.print(f"starting four services in {path}", highlight=False)
-        addresses = free_addresses()
-        with running(folder, addresses, STEPPED, lambda text: console.print(text, highlight=False)) as supervisor:
-            found = _live(folder, addresses, supervisor, console)
+        found = _Demo(DataFolder(Path(path)), free_addresses(), console).run()
     seconds = time.monotonic() - begun
     if found:
         for difference in found:
@@ -60,33 +57,68 @@ def run(_arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _live(folder: DataFolder, addresses: Mapping[str, str], supervisor: Supervisor, console: Console) -> list[str]:
-    """Loads the fleet, lives through the days, and returns what is not as expected."""
-    fleet = read_fleet(FLEET)
-    places = [place.name for place in fleet.places]
-    topics = [
-        f"{place.name}/logSets/{s.id}/logTopics/{t.id}"
-        for place in fleet.places
-        for s in place.log_sets
-        for t in s.topics
-    ]
-    clients = Clients(addresses)
-    try:
-        failed = [o for o in apply_fleet(clients, fleet, START) if o.result in (Result.FAILED, Result.DIFFERENT)]
-        if failed:
-            return [f"loading the fleet: {outcome}" for outcome in failed]
-        model = expected_of(fleet, START)
-        with View(clients, places, topics, console) as view:
-            driver = Driver(clients, folder.clock_file, model, places, now=START, look=view.look)
-            driver.run(END, Story(clients, supervisor, model, view.tell).events())
-            driver.drain()
-        world = read_world(clients, places, topics)
-        console.print(_summary(model, world))
-        return differences(model, world)
-    except (NotAsExpected, ServiceError, Stuck) as error:
-        return [str(error)]
-    finally:
-        clients.close()
+class _Demo:
+    """The fleet's four days, in two lives of the suite, with a planned outage between them."""
+
+    def __init__(self, folder: DataFolder, addresses: Mapping[str, str], console: Console) -> None:
+        self._folder = folder
+        self._addresses = addresses
+        self._console = console
+        fleet = read_fleet(FLEET)
+        self._fleet = fleet
+        self._places = [place.name for place in fleet.places]
+        self._topics = [
+            f"{place.name}/logSets/{log_set.id}/logTopics/{topic.id}"
+            for place in fleet.places
+            for log_set in place.log_sets
+            for topic in log_set.topics
+        ]
+        self._model = expected_of(fleet, START)
+        self._clients = Clients(addresses)
+        self._view = View(self._clients, self._places, self._topics, console)
+
+    def run(self) -> list[str]:
+        """Loads the fleet, lives through the days, and returns what is not as expected."""
+        stopped, started = OUTAGE
+        try:
+            with self._view:
+                with self._running(START) as supervisor:
+                    failed = [o for o in self._load() if o.result in (Result.FAILED, Result.DIFFERENT)]
+                    if failed:
+                        return [f"loading the fleet: {outcome}" for outcome in failed]
+                    self._live(supervisor, START, stopped)
+                self._view.tell(stopped, "the suite is stopped: a planned outage")
+                with self._running(started) as supervisor:
+                    self._view.tell(
+                        started, "the suite is started again; what was missed meanwhile is made up for, once"
+                    )
+                    self._live(supervisor, started, END).drain()
+                    world = read_world(self._clients, self._places, self._topics)
+            self._console.print(_summary(self._model, world))
+            return differences(self._model, world)
+        except (NotAsExpected, ServiceError, Stuck) as error:
+            return [str(error)]
+        finally:
+            self._clients.close()
+
+    @contextmanager
+    def _running(self, now: datetime) -> Iterator[Supervisor]:
+        write_clock(self._folder.clock_file, now)
+        with running(self._folder, self._addresses, STEPPED, self._say) as supervisor:
+            yield supervisor
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False)
+
+    def _load(self) -> list[Outcome]:
+        return list(apply_fleet(self._clients, self._fleet, START))
+
+    def _live(self, supervisor: Supervisor, start: datetime, end: datetime) -> Driver:
+        clock, view = self._folder.clock_file, self._view
+        driver = Driver(self._clients, clock, self._model, self._places, now=start, look=view.look)
+        events = Story(self._clients, supervisor, self._model, view.tell).events()
+        driver.run(end, [event for event in events if start < event.at <= end])
+        return driver
 
 
 def expected_of(fleet: Fleet, now: datetime) -> Model:
@@ -112,14 +144,15 @@ def expected_of(fleet: Fleet, now: datetime) -> Model:
 
 
 def _policy(place: str, policy: Policy, now: datetime) -> PolicyModel:
-    start = first_time(policy.start, now)
+    start = first_time(policy.start, now).astimezone(zone(policy.time_zone)).replace(tzinfo=None)
     return PolicyModel(
         name=f"{place}/policies/{policy.id}",
-        anchor=start,
-        interval=policy.interval.count * _UNITS[policy.interval.unit],
+        grid=Grid(start, policy.interval.count, policy.interval.unit, policy.time_zone),
         devices=frozenset(policy.devices),
         log_topic=f"{place}/logSets/{policy.log[0]}/logTopics/{policy.log[1]}" if policy.log else "",
-        next=start if policy.is_enabled else None,
+        number=0 if policy.is_enabled else None,
+        keep_last=policy.keep_last,
+        catches_up=policy.catch_up == "LATEST",
     )
 
 

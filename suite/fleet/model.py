@@ -1,6 +1,7 @@
 """What a fleet file says. Every part knows its line, so that whatever is wrong with it can be found."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from servicekit.names import ACCOUNT_REGION
@@ -61,7 +62,11 @@ class Instance:
 
 @dataclass(frozen=True)
 class Policy:
-    """`devices`: the disks named, empty means all. `log`: ids of log set and topic. `instances`: ids, each once."""
+    """`devices`: the disks named, empty means all. `log`: ids of log set and topic. `instances`: ids, each once.
+
+    `keep_days`, `keep_last` and `execution_limit` are 0 where there is no limit; `catch_up` is the name in the contract
+    without its prefix, such as `LATEST`.
+    """
 
     id: str
     display_name: str
@@ -69,9 +74,15 @@ class Policy:
     start: Start
     start_line: int
     interval: Interval
+    time_zone: str
     devices: tuple[str, ...]
     is_enabled: bool
     log: tuple[str, str] | None
+    keep_days: int
+    keep_last: int
+    execution_limit: int
+    catch_up: str
+    spread: timedelta
     instances: tuple[str, ...]
     line: int
 

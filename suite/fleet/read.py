@@ -1,7 +1,8 @@
 """Reads a fleet file, and finds all that is wrong with it."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import time
+from dataclasses import replace
+from datetime import time, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
@@ -33,6 +34,22 @@ _MAX_CLOUD_DISKS = 8
 _MAX_DISKS = 25
 _MAX_INSTANCES_OF_POLICY = 100
 _NAME_LENGTH = 32
+_POLICY_KEYS = (
+    "display_name",
+    "description",
+    "start",
+    "every",
+    "zone",
+    "disks",
+    "state",
+    "log",
+    "keep_days",
+    "keep_last",
+    "limit",
+    "catch_up",
+    "spread",
+    "instances",
+)
 
 
 def read_fleet(path: Path) -> Fleet:
@@ -149,19 +166,26 @@ class _Policies:
         self._policy_of: dict[str, str] = {}
 
     def read(self, id: str, value: Value) -> Policy:
-        known = ["display_name", "description", "start", "every", "disks", "state", "log", "instances"]
-        fields = value.fields(known)
+        fields = value.fields(_POLICY_KEYS)
         midnight: Start = StartDaily(time())
+        time_zone = _text(fields, "zone", texts.time_zone, "UTC")
+        start = _needed(value, fields, "start", texts.start, midnight)
         return Policy(
             id=id,
             display_name=_text(fields, "display_name", texts.name(_NAME_LENGTH, "_-"), id[:_NAME_LENGTH]),
             description=_text(fields, "description", texts.text(256), ""),
-            start=_needed(value, fields, "start", texts.start, midnight),
+            start=replace(start, zone=time_zone) if isinstance(start, StartDaily) else start,
             start_line=fields.get("start", value).line,
             interval=_needed(value, fields, "every", texts.interval, Interval(1, "DAY")),
+            time_zone=time_zone,
             devices=_devices(fields),
             is_enabled=_text(fields, "state", texts.one_of("enabled", "disabled"), "enabled") == "enabled",
             log=self._log(fields),
+            keep_days=_text(fields, "keep_days", texts.integer(1, 36_500), 0),
+            keep_last=_text(fields, "keep_last", texts.integer(1, 1000), 0),
+            execution_limit=_text(fields, "limit", texts.integer(1, 1_000_000), 0),
+            catch_up=_text(fields, "catch_up", texts.one_of("latest", "none"), "latest").upper(),
+            spread=_text(fields, "spread", texts.spread, timedelta()),
             instances=self._members(id, fields),
             line=value.line,
         )

@@ -1,7 +1,10 @@
 """When a policy starts, as a person says it: at a moment, at a time of the day, or in a while. All in product time."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
+
+from servicekit.zones import zone
+from suite.points import moment_of
 
 EARLIEST = timedelta(minutes=31)
 """How far ahead a new policy's start must be: the 30 minutes that policies need, and one for the loading itself."""
@@ -17,9 +20,10 @@ class StartAt:
 
 @dataclass(frozen=True)
 class StartDaily:
-    """`02:00`: the next such time of a day (UTC) that is far enough ahead."""
+    """`02:00`: the next such time of a day, on the clocks of a time zone, that is far enough ahead."""
 
     time: time
+    zone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,11 @@ def _first(start: Start, now: datetime) -> datetime:
     match start:
         case StartAt(moment):
             return moment
-        case StartDaily(time):
+        case StartDaily(time, name):
             earliest = now + EARLIEST
-            first = datetime.combine(earliest.date(), time, UTC)
-            return first if first >= earliest else first + timedelta(days=1)
+            local = datetime.combine(earliest.astimezone(zone(name)).date(), time)
+            first = moment_of(local, zone(name))
+            return first if first >= earliest else moment_of(local + timedelta(days=1), zone(name))
         case StartIn(delay):
             return now + delay
 
@@ -57,7 +62,8 @@ def may_be_of(start: Start, start_time: datetime) -> bool:
     match start:
         case StartAt(moment):
             return start_time == moment
-        case StartDaily(time):
-            return start_time.time() == time
+        case StartDaily(time, name):
+            local = datetime.combine(start_time.astimezone(zone(name)).date(), time)
+            return start_time == moment_of(local, zone(name))
         case StartIn():
             return True

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 import regex
 
 from servicekit.names import ACCOUNT_REGION, is_id
+from servicekit.zones import is_zone
 from suite.fleet.model import SYSTEM_DISK, Disk, Interval
 from suite.fleet.starts import EARLIEST, LATEST, Start, StartAt, StartDaily, StartIn
 
@@ -14,6 +15,7 @@ _DELAYS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": ti
 _INTERVALS = {"hour": (12, 8760), "day": (1, 365), "week": (1, 52)}
 _RANGE = re.compile(r"(.*?)(\d{1,6})\.\.(\d{1,6})")
 _MAX_RANGE = 10_000
+_MAX_SPREAD = 60
 
 
 def resource_id(text: str) -> str:
@@ -120,8 +122,22 @@ def interval(text: str) -> Interval:
     return Interval(int(found[1]), found[2].upper())
 
 
+def time_zone(text: str) -> str:
+    if not is_zone(text):
+        raise ValueError("must be a time zone such as Europe/Berlin")
+    return text
+
+
+def spread(text: str) -> timedelta:
+    """`10 minutes`."""
+    found = re.fullmatch(r"(\d{1,2}) +minutes?", text)
+    if not found or int(found[1]) > _MAX_SPREAD:
+        raise ValueError(f"must be 0 to {_MAX_SPREAD} minutes")
+    return timedelta(minutes=int(found[1]))
+
+
 def start(text: str) -> Start:
-    """A time with its zone, a time of the day (UTC), or a delay."""
+    """A time with its zone, a time of the day on the clocks of the policy's zone, or a delay."""
     if re.fullmatch(r"\d\d:\d\d", text):
         return StartDaily(_time_of_day(text))
     if delay := re.fullmatch(r"in +(\d{1,6}) +(minute|hour|day)s?", text):
@@ -149,7 +165,7 @@ def _moment(text: str) -> datetime:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise ValueError("must be a time with its zone (2026-12-01T02:00:00Z), 02:00 (UTC), or in 45 minutes")
+    raise ValueError("must be a time with its zone (2026-12-01T02:00Z), of a day (02:00) or in 45 minutes")
 
 
 def topic(text: str) -> tuple[str, str]:

@@ -52,9 +52,17 @@ def policy(policy: Policy, place: Place, start_time: datetime) -> policy_pb2.Pol
             interval=policy_pb2.Interval(
                 count=policy.interval.count, unit=policy_pb2.Interval.Unit.Value(f"UNIT_{policy.interval.unit}")
             ),
+            time_zone=policy.time_zone,
+            execution_limit=policy.execution_limit,
+            catch_up=policy_pb2.Schedule.CatchUp.Value(f"CATCH_UP_{policy.catch_up}"),
         ),
         disks=policy_pb2.DiskSelection(all=not policy.devices, devices=policy.devices),
     )
+    if policy.spread:
+        message.schedule.spread.FromTimedelta(policy.spread)
+    if policy.keep_days or policy.keep_last:
+        message.retention.keep_days = policy.keep_days
+        message.retention.keep_last = policy.keep_last
     if policy.log is not None:
         message.logging.log_topic = "{}/logSets/{}/logTopics/{}".format(place.name, *policy.log)
     return message
@@ -91,12 +99,18 @@ def _(message: compute_pb2.Instance) -> dict[str, object]:
 
 @_facts.register
 def _(message: policy_pb2.Policy) -> dict[str, object]:
-    interval = message.schedule.interval
+    schedule, retention = message.schedule, message.retention
     return {
         "display_name": message.display_name,
         "description": message.description,
-        "every": (interval.count, interval.unit),
+        "every": (schedule.interval.count, schedule.interval.unit),
+        "zone": schedule.time_zone,
         "disks": {SYSTEM_DISK, *message.disks.devices} if message.disks.devices else "all",
         "state": message.state,
         "log": message.logging.log_topic,
+        "keep_days": retention.keep_days,
+        "keep_last": retention.keep_last,
+        "limit": schedule.execution_limit,
+        "catch_up": schedule.catch_up,
+        "spread": schedule.spread.ToTimedelta(),
     }

@@ -1,3 +1,4 @@
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,31 @@ def test_a_call_is_counted_for_whoever_may_not_repeat_it(connect: Connect) -> No
     before = calls.made()
     client.call(stub.GetBook, REQUEST)
     assert calls.made() == before + 1
+
+
+def test_calls_go_to_each_replica_in_turn_and_pass_over_one_that_is_gone() -> None:
+    settings = ServerSettings(listen="127.0.0.1:0", drain_seconds=0)
+
+    def serve(title: str) -> tuple[Server, int]:
+        server = Server(settings, [registration(ShelfServicer(lambda _: Book(name=title)))], lambda: None)
+        return server, server.start()
+
+    (first, first_port), (second, second_port) = serve("shelves/1/books/first"), serve("shelves/1/books/second")
+    client = Client(f"127.0.0.1:{first_port},127.0.0.1:{second_port}")
+    try:
+        stub = client.stub(ShelfStub)
+        heard: set[str] = set()
+        while len(heard) < 2:  # a replica takes part once it is connected to
+            heard.add(client.call(stub.GetBook, REQUEST).name)
+        first.close()
+        while "shelves/1/books/first" in heard:
+            with contextlib.suppress(Unavailable):
+                heard = {client.call(stub.GetBook, REQUEST).name for _ in range(4)}
+        assert heard == {"shelves/1/books/second"}
+    finally:
+        client.close()
+        first.close()
+        second.close()
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,18 @@ def test_the_address_of_another_service_may_be_anywhere_but_needs_a_port() -> No
     assert _problems(COMPUTE_ADDRESS="compute.example:0")
 
 
+@pytest.mark.parametrize("text", ["10.0.0.1:1,10.0.0.2:1", "[::1]:1,[::2]:2,[::1]:3"])
+def test_a_service_may_have_several_addresses(text: str) -> None:
+    assert _load(COMPUTE_ADDRESS=text).compute_address == text
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.1:1,[::1]:1", "10.0.0.1:1,compute.example:1", "10.0.0.1:1,", "10.0.0.1:1, 10.0.0.2:1"]
+)
+def test_several_addresses_are_ip_addresses_of_one_version(text: str) -> None:
+    assert len(_problems(COMPUTE_ADDRESS=text)) == 1
+
+
 @pytest.mark.parametrize("text", ["", "1.5", "x", "0", "501", "9" * 30, "+1", "１"])
 def test_what_is_no_number_in_range_is_refused(text: str) -> None:
     (problem,) = _problems(BATCH=text)

@@ -8,16 +8,18 @@ import pytest
 from autoimage.compute.v1 import compute_pb2
 from autoimage.log.v1 import log_pb2
 from autoimage.scheduler.v1 import execution_pb2
-from autoimage.type.v1 import disks_pb2, reason_pb2
+from autoimage.type.v1 import disks_pb2, missed_pb2, reason_pb2
 from servicekit.timestamps import to_proto
 from suite.demo.check import differences
-from suite.demo.model import Disk, Model, PolicyModel
+from suite.demo.model import Disk, Grid, Model, PolicyModel
 from suite.demo.world import World
 
 T0 = datetime(2030, 1, 1, tzinfo=UTC)
 PLACE = "accounts/a/regions/r"
 POLICY = f"{PLACE}/policies/p"
 EXECUTION = f"{POLICY}/executions/exec-1"
+MISSED = f"{POLICY}/executions/exec-0"
+DAY = timedelta(days=1)
 TOPIC = f"{PLACE}/logSets/s/logTopics/t"
 GOOD, SKIPPED = f"{PLACE}/instances/i-1", f"{PLACE}/instances/i-2"
 IMAGE = f"{PLACE}/images/img-1"
@@ -27,10 +29,10 @@ EVENT = log_pb2.LogEntry
 
 
 def expected() -> Model:
-    """Two instances, room for one image, one execution."""
+    """Two instances, room for one image, one execution, and before it one that was missed."""
     disks = (Disk("vda", True), Disk("vdb", False))
     model = Model({GOOD: disks, SKIPPED: disks}, {PLACE: 1})
-    model.policies[POLICY] = PolicyModel(POLICY, T0, timedelta(days=1), frozenset(), TOPIC, T0)
+    model.policies[POLICY] = PolicyModel(POLICY, Grid((T0 - DAY).replace(tzinfo=None), 1, "DAY"), log_topic=TOPIC)
     model.policy_of = {GOOD: POLICY, SKIPPED: POLICY}
     model.advance(T0)
     return model
@@ -39,7 +41,17 @@ def expected() -> Model:
 def right() -> World:
     """A world as the model expects it."""
     execution = execution_pb2.Execution(
-        name=EXECUTION, state=execution_pb2.Execution.STATE_PARTIALLY_SUCCEEDED, scheduled_time=to_proto(T0)
+        name=EXECUTION,
+        kind=execution_pb2.Execution.KIND_SCHEDULED,
+        state=execution_pb2.Execution.STATE_PARTIALLY_SUCCEEDED,
+        scheduled_time=to_proto(T0),
+    )
+    missed = execution_pb2.Execution(
+        name=MISSED,
+        kind=execution_pb2.Execution.KIND_MISSED,
+        state=execution_pb2.Execution.STATE_MISSED,
+        scheduled_time=to_proto(T0 - DAY),
+        missed=missed_pb2.MissedPoints(first_time=to_proto(T0 - DAY), last_time=to_proto(T0 - DAY), count=1),
     )
     tasks = [
         TASK(name=f"{EXECUTION}/imageTasks/i-1", instance=GOOD, state=TASK.STATE_SUCCEEDED, image=IMAGE),
@@ -64,6 +76,7 @@ def right() -> World:
     ]
     used = {"images": 1, "snapshots": 1, "instances": 2, "disks": 2}
     events = [
+        (EVENT.EVENT_EXECUTION_MISSED, ""),
         (EVENT.EVENT_EXECUTION_STARTED, ""),
         (EVENT.EVENT_IMAGE_TASK_STARTED, GOOD),
         (EVENT.EVENT_IMAGE_TASK_ENDED, GOOD),
@@ -71,8 +84,8 @@ def right() -> World:
         (EVENT.EVENT_EXECUTION_ENDED, ""),
     ]
     return World(
-        executions={EXECUTION: execution},
-        tasks={EXECUTION: tasks},
+        executions={EXECUTION: execution, MISSED: missed},
+        tasks={EXECUTION: tasks, MISSED: []},
         instances={name: compute_pb2.Instance(name=name, disks=disks) for name in (GOOD, SKIPPED)},
         images={IMAGE: image},
         snapshots={SNAPSHOT: compute_pb2.Snapshot(name=SNAPSHOT)},
@@ -82,7 +95,7 @@ def right() -> World:
         },
         entries={
             TOPIC: [
-                EVENT(sequence=number, event=event, execution=EXECUTION, instance=instance)
+                EVENT(sequence=number, event=event, execution=MISSED if number == 1 else EXECUTION, instance=instance)
                 for number, (event, instance) in enumerate(events, start=1)
             ]
         },
@@ -179,6 +192,18 @@ def gap_in_sequence(world: World) -> None:
     world.entries[TOPIC][-1].sequence = 9
 
 
+def miss_too_much(world: World) -> None:
+    world.executions[MISSED].missed.count = 2
+
+
+def lose_record_of_missed(world: World) -> None:
+    del world.executions[MISSED]
+
+
+def delete_what_is_to_stay(world: World) -> None:
+    world.tasks[EXECUTION][0].image_delete_time.CopyFrom(to_proto(T0))
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -201,6 +226,9 @@ def gap_in_sequence(world: World) -> None:
         lose_entry,
         double_entry,
         gap_in_sequence,
+        miss_too_much,
+        lose_record_of_missed,
+        delete_what_is_to_stay,
     ],
 )
 def test_a_fault_is_found(fault: Callable[[World], None]) -> None:
@@ -209,3 +237,13 @@ def test_a_fault_is_found(fault: Callable[[World], None]) -> None:
     fault(world)
 
     assert differences(expected(), world)
+
+
+def test_an_image_that_retention_should_have_deleted_is_found() -> None:
+    model, world = expected(), right()
+    model.kept[POLICY, GOOD] = []
+    found = differences(model, world)
+    assert [text.rpartition(": ")[2] for text in found] == [
+        f"its image {IMAGE} should be deleted by now",
+        "does not say that its image was deleted",
+    ]

@@ -1,6 +1,6 @@
 """Fleet files: what is read, and what is wrong with them."""
 
-from datetime import time
+from datetime import time, timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -34,6 +34,12 @@ accounts:
             description: Every night
             start: 02:00
             every: 12 hours
+            zone: Europe/Berlin
+            keep_days: 30
+            keep_last: 3
+            limit: 1_000
+            catch_up: none
+            spread: 10 minutes
             disks: [vdb]
             state: disabled
             log: ops/images
@@ -70,6 +76,12 @@ accounts:
             display_name: not allowed!
             start: tomorrow
             every: 6 hours
+            zone: Berlin
+            keep_days: 0
+            keep_last: 1001
+            limit: 0
+            catch_up: all
+            spread: 61 minutes
             disks: [vda, vda, sda]
             state: on
             log: ops/three
@@ -100,21 +112,27 @@ FOUND = [
     "23: big.state: must be running or stopped, is 'off'",
     "23: instances.big: needs disks with the system disk vda, such as {vda: cloud 40}",
     "26: one.display_name: must be 1 to 32 characters: Han characters, A-Z, a-z, 0-9, _ -, is 'not allowed!'",
-    "27: one.start: must be a time with its zone (2026-12-01T02:00:00Z), 02:00 (UTC), or in 45 minutes, is 'tomorrow'",
+    "27: one.start: must be a time with its zone (2026-12-01T02:00Z), of a day (02:00) or in 45 minutes, is 'tomorrow'",
     "28: one.every: must be 12 to 8760 hours, 1 to 365 days, or 1 to 52 weeks, such as 1 day, is '6 hours'",
-    "29: one.disks: must be a device name, vda to vdz, is 'sda'",
-    "29: one.disks: vda is there already",
-    "30: one.state: must be enabled or disabled, is 'on'",
-    "31: one.log: this region has no log topic ops/three",
-    "32: one.instances: cache has a local system disk, so no policy can back it up",
-    "32: one.instances: must be 1 to 63 lower-case letters, digits or dashes, a letter first and no dash last, is 'W'",
-    "32: one.instances: must match instances of this region, is 'none-*'",
-    "32: one.instances: this region has no instance web-04; did you mean web-03?, is 'web-04'",
-    "33: policies.two: needs every",
-    "35: two.instances: must be a list",
-    "36: three.disks: must be all, is 'some'",
-    "36: three.instances: web-01 is an instance of policy one already",
-    "36: three.log: must be a log set and a topic, such as ops/images, is 'ops'",
+    "29: one.zone: must be a time zone such as Europe/Berlin, is 'Berlin'",
+    "30: one.keep_days: must be a whole number from 1 to 36,500, is '0'",
+    "31: one.keep_last: must be a whole number from 1 to 1,000, is '1001'",
+    "32: one.limit: must be a whole number from 1 to 1,000,000, is '0'",
+    "33: one.catch_up: must be latest or none, is 'all'",
+    "34: one.spread: must be 0 to 60 minutes, is '61 minutes'",
+    "35: one.disks: must be a device name, vda to vdz, is 'sda'",
+    "35: one.disks: vda is there already",
+    "36: one.state: must be enabled or disabled, is 'on'",
+    "37: one.log: this region has no log topic ops/three",
+    "38: one.instances: cache has a local system disk, so no policy can back it up",
+    "38: one.instances: must be 1 to 63 lower-case letters, digits or dashes, a letter first and no dash last, is 'W'",
+    "38: one.instances: must match instances of this region, is 'none-*'",
+    "38: one.instances: this region has no instance web-04; did you mean web-03?, is 'web-04'",
+    "39: policies.two: needs every",
+    "41: two.instances: must be a list",
+    "42: three.disks: must be all, is 'some'",
+    "42: three.instances: web-01 is an instance of policy one already",
+    "42: three.log: must be a log set and a topic, such as ops/images, is 'ops'",
 ]
 
 
@@ -159,12 +177,18 @@ def test_all_that_a_file_can_say_is_read(path: Path) -> None:
                         "nightly",
                         display_name="Nightly",
                         description="Every night",
-                        start=StartDaily(time(2, 0)),
+                        start=StartDaily(time(2, 0), "Europe/Berlin"),
                         start_line=18,
                         interval=Interval(12, "HOUR"),
+                        time_zone="Europe/Berlin",
                         devices=("vdb",),
                         is_enabled=False,
                         log=("ops", "images"),
+                        keep_days=30,
+                        keep_last=3,
+                        execution_limit=1000,
+                        catch_up="NONE",
+                        spread=timedelta(minutes=10),
                         instances=("web-1", "web-2", "db"),
                         line=15,
                     ),
@@ -173,13 +197,19 @@ def test_all_that_a_file_can_say_is_read(path: Path) -> None:
                         display_name="bare",
                         description="",
                         start=StartDaily(time(3, 0)),
-                        start_line=24,
+                        start_line=30,
                         interval=Interval(1, "DAY"),
+                        time_zone="UTC",
                         devices=(),
                         is_enabled=True,
                         log=None,
+                        keep_days=0,
+                        keep_last=0,
+                        execution_limit=0,
+                        catch_up="LATEST",
+                        spread=timedelta(0),
                         instances=(),
-                        line=24,
+                        line=30,
                     ),
                 ),
                 line=4,

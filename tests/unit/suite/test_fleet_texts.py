@@ -42,6 +42,10 @@ GOOD: list[tuple[Callable[[str], Any], str, Any]] = [
     (texts.start, "2026-12-01T02:00:00Z", StartAt(datetime(2026, 12, 1, 2, tzinfo=UTC))),
     (texts.start, "2026-12-01 02:00+08:00", StartAt(datetime(2026, 11, 30, 18, tzinfo=UTC))),
     (texts.topic, "ops/images", ("ops", "images")),
+    (texts.time_zone, "Europe/Berlin", "Europe/Berlin"),
+    (texts.spread, "0 minutes", timedelta(0)),
+    (texts.spread, "1 minute", timedelta(minutes=1)),
+    (texts.spread, "60 minutes", timedelta(hours=1)),
 ]
 
 BAD: list[tuple[Callable[[str], Any], tuple[str, ...]]] = [
@@ -59,6 +63,8 @@ BAD: list[tuple[Callable[[str], Any], tuple[str, ...]]] = [
     (texts.interval, ("", "day", "11 hours", "8761 hours", "0 days", "366 days", "53 weeks", "1 month")),
     (texts.start, ("", "24:00", "2:00", "in 30 minutes", "in 366 days", "in 2 weeks", "tomorrow")),
     (texts.start, ("2026-12-01", "2026-12-01T02:00:00", "2026-02-30T02:00:00Z", "0001-01-01T00:00+08:00")),
+    (texts.time_zone, ("", "Berlin", "europe/berlin", "Factory", "+01:00", "../UTC")),
+    (texts.spread, ("", "10", "61 minutes", "1 hour", "-1 minutes")),
     (texts.topic, ("", "ops", "ops/", "/images", "ops/images/x", "Ops/images")),
 ]
 

@@ -31,6 +31,19 @@ def test_a_time_of_the_day_is_looked_for_from_the_earliest_moment_on() -> None:
     assert first_time(StartDaily(time(0, 16)), shortly_before_midnight) == datetime(2026, 3, 3, 0, 16, tzinfo=UTC)
 
 
+def test_a_time_of_the_day_is_that_of_the_clocks_of_its_zone() -> None:
+    winter = datetime(2026, 3, 2, 20, 0, tzinfo=UTC)
+    assert first_time(StartDaily(time(2, 0), "Europe/Berlin"), winter) == datetime(2026, 3, 3, 1, 0, tzinfo=UTC)
+    assert first_time(StartDaily(time(7, 0), "Asia/Shanghai"), winter) == datetime(2026, 3, 2, 23, 0, tzinfo=UTC)
+    assert may_be_of(StartDaily(time(2, 0), "Europe/Berlin"), datetime(2026, 7, 3, 0, 0, tzinfo=UTC))
+    assert not may_be_of(StartDaily(time(2, 0), "Europe/Berlin"), datetime(2026, 7, 3, 1, 0, tzinfo=UTC))
+
+
+def test_a_time_that_the_clocks_skip_is_the_first_after_the_gap() -> None:
+    evening = datetime(2030, 3, 30, 20, 0, tzinfo=UTC)
+    assert first_time(StartDaily(time(2, 30), "Europe/Berlin"), evening) == datetime(2030, 3, 31, 1, 0, tzinfo=UTC)
+
+
 def test_a_delay_counts_from_now() -> None:
     assert first_time(StartIn(timedelta(hours=2)), NOW) == NOW + timedelta(hours=2)
 

@@ -1,0 +1,170 @@
+"""Tells when product time is not to be trusted: when it leapt ahead of the machine's own uptime.
+
+A machine's clock that is set wrong, by a person or by a bad time server, would make policies due that are not, and let
+images be deleted that are young. Uptime can't be set, so the two gain on each other only when one of them is wrong.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy as sa
+import structlog
+
+from servicekit.clock import Clock
+from servicekit.database import Database, Micros
+from servicekit.sql import insert_missing
+from servicekit.timestamps import from_micros, to_micros
+
+MOST_GAIN = timedelta(minutes=10)
+"""How far product time may get ahead of uptime between two looks."""
+_STORE_EVERY = timedelta(minutes=1)
+_KEPT = timedelta(days=400)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_LOG = structlog.get_logger("servicekit.clock_guard")
+
+
+@dataclass(frozen=True)
+class Uptime:
+    """How long ago the machine was started, its sleep included, and which start that was."""
+
+    boot_id: str
+    elapsed: timedelta
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Both clocks at one moment."""
+
+    product: datetime
+    uptime: Uptime
+
+    def gain_since(self, earlier: "Reading") -> timedelta:
+        """How far product time got ahead of uptime; less than none if it fell behind, none if the machine restarted."""
+        if self.uptime.boot_id != earlier.uptime.boot_id:
+            return timedelta(0)
+        return (self.product - earlier.product) - (self.uptime.elapsed - earlier.uptime.elapsed)
+
+
+class Guard(Protocol):
+    def is_trusted(self) -> bool:
+        """Whether what depends on product time may be done now. Cheap enough to be asked at every poll."""
+
+    def confirm(self) -> None:
+        """Product time is right as it is, a person says: every replica is to trust it again."""
+
+
+class NoGuard:
+    """For product time that is stepped: it leaps because somebody wants it to."""
+
+    def is_trusted(self) -> bool:
+        return True
+
+    def confirm(self) -> None:
+        pass
+
+
+class UptimeGuard:
+    """Compares product time with uptime whenever it is asked. Safe to share between threads.
+
+    What it compares with is in the database too, so that a restart does not make a wrong time right. Once it has
+    stopped trusting, it trusts again when the clocks agree with what they were, or when a person confirms through any
+    replica.
+    """
+
+    def __init__(self, database: Database, table: sa.Table, product: Clock, uptime: Callable[[], Uptime]) -> None:
+        self._database = database
+        self._table = table
+        self._product = product
+        self._uptime = uptime
+        self._mutex = threading.Lock()
+        self._before: Reading | None = None
+        self._stored_at: timedelta | None = None
+        self._has_stopped = False
+
+    def is_trusted(self) -> bool:
+        with self._mutex:
+            now = Reading(self._product.now(), self._uptime())
+            before = self._before or self._load(now.uptime.boot_id)
+            if before is not None and now.gain_since(before) > MOST_GAIN and not self._is_confirmed(now):
+                self._stop(before, now)
+                return False
+            self._trust(now)
+            return True
+
+    def confirm(self) -> None:
+        with self._database.write() as connection:
+            connection.execute(sa.delete(self._table))
+        _LOG.warning("product_time_confirmed", product_time=self._product.now().isoformat())
+
+    def _is_confirmed(self, now: Reading) -> bool:
+        """Whether a person confirmed since it stopped: what it compared with is gone, or another replica's by now."""
+        if not self._has_stopped:
+            return False
+        stored = self._load(now.uptime.boot_id)
+        return stored is None or now.gain_since(stored) <= MOST_GAIN
+
+    def _trust(self, now: Reading) -> None:
+        if self._has_stopped:
+            _LOG.warning("product_time_trusted_again", product_time=now.product.isoformat())
+            self._has_stopped = False
+            self._stored_at = None
+        self._before = now
+        if self._stored_at is None or now.uptime.elapsed - self._stored_at >= _STORE_EVERY:
+            self._store(now)
+            self._stored_at = now.uptime.elapsed
+
+    def _stop(self, before: Reading, now: Reading) -> None:
+        if self._has_stopped:
+            return
+        self._has_stopped = True
+        self._before = before
+        self._store(before)
+        _LOG.error(
+            "product_time_doubtful",
+            product_time=now.product.isoformat(),
+            gained_seconds=now.gain_since(before).total_seconds(),
+            most_seconds=MOST_GAIN.total_seconds(),
+        )
+
+    def _load(self, boot_id: str) -> Reading | None:
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(self._table).where(self._table.c.boot_id == boot_id)).one_or_none()
+        if row is None:
+            return None
+        return Reading(from_micros(row.product_micros), Uptime(boot_id, timedelta(microseconds=row.uptime_micros)))
+
+    def _store(self, reading: Reading) -> None:
+        values = {
+            "product_micros": to_micros(reading.product),
+            "uptime_micros": reading.uptime.elapsed // timedelta(microseconds=1),
+        }
+        c = self._table.c
+        with self._database.write() as connection:
+            connection.execute(sa.delete(self._table).where(c.product_micros < to_micros(reading.product - _KEPT)))
+            insert_missing(connection, self._table, [{"boot_id": reading.uptime.boot_id, **values}])
+            connection.execute(sa.update(self._table).where(c.boot_id == reading.uptime.boot_id).values(values))
+
+
+def readings_table(metadata: sa.MetaData) -> sa.Table:
+    """The table of a service's latest readings, one for each machine, or each start of it, that ran a replica."""
+    return sa.Table(
+        "clock_readings",
+        metadata,
+        sa.Column("boot_id", sa.Text, primary_key=True),
+        sa.Column("product_micros", Micros, nullable=False),
+        sa.Column("uptime_micros", sa.BigInteger, nullable=False),
+    )
+
+
+def machine_uptime() -> Uptime:
+    """This machine's; on systems that do not tell, since an unknown moment before the process began."""
+    try:
+        boot_id = _BOOT_ID.read_text("ascii").strip()
+        return Uptime(boot_id, timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME)))
+    except (OSError, AttributeError):
+        return Uptime("unknown", timedelta(seconds=time.monotonic()))

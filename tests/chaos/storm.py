@@ -1,0 +1,90 @@
+"""What goes wrong, and when: drawn from a seed."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from tests.chaos.cluster import Cluster, Replica
+
+_DELAY_SECONDS = 0.05
+
+
+class Storm:
+    """Kills and pauses processes, cuts, delays and holds connections: one thing at a time, and work gets done between.
+
+    `act` is called often; it strikes until `kills` processes were killed. `more` are other disasters, by name.
+    """
+
+    def __init__(
+        self, cluster: Cluster, seed: int, kills: int, more: Mapping[str, Callable[[], None]] | None = None
+    ) -> None:
+        self._cluster = cluster
+        self._random = random.Random(seed)
+        self._kills = kills
+        self._next = time.monotonic()
+        self._undo: Callable[[], None] | None = None
+        self._disasters: dict[str, Callable[[], Callable[[], None] | None]] = {
+            "kill": self._kill,
+            "pause": self._pause,
+            "cut": self._cut,
+            "delay": self._delay,
+            "hold": self._hold,
+        }
+        for name, disaster in (more or {}).items():
+            self._disasters[name] = disaster
+        self.struck: Counter[str] = Counter()
+
+    @property
+    def is_over(self) -> bool:
+        return self.struck["kill"] >= self._kills
+
+    def act(self, _now: datetime) -> None:
+        if time.monotonic() < self._next:
+            return
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+            self._next = time.monotonic() + self._random.uniform(0, 0.3)
+        elif not self.is_over:
+            names = list(self._disasters)
+            name = self._random.choices(names, weights=[4 if name == "kill" else 1 for name in names])[0]
+            self._undo = self._disasters[name]()
+            self.struck[name] += 1
+            self._next = time.monotonic() + self._random.uniform(0, 1.0)
+
+    def calm(self) -> None:
+        """Ends what goes on, and strikes no more."""
+        self._kills = 0
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+
+    def _kill(self) -> Callable[[], None]:
+        replica = self._replica()
+        replica.kill()
+        replica.start()
+        return replica.wait_until_ready
+
+    def _pause(self) -> Callable[[], None]:
+        """Perhaps for longer than its leases last."""
+        replica = self._replica()
+        replica.pause()
+        return replica.resume
+
+    def _cut(self) -> None:
+        self._random.choice(self._cluster.proxies).cut()
+
+    def _delay(self) -> Callable[[], None]:
+        proxy = self._random.choice(self._cluster.proxies)
+        proxy.delay(_DELAY_SECONDS)
+        return lambda: proxy.delay(0)
+
+    def _hold(self) -> Callable[[], None]:
+        proxy = self._random.choice(self._cluster.proxies)
+        proxy.hold()
+        return proxy.release
+
+    def _replica(self) -> Replica:
+        return self._random.choice(self._cluster.replicas)
