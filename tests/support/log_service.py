@@ -21,9 +21,8 @@ from autoimage.log.v1.log_service_pb2 import (
 from autoimage.log.v1.log_service_pb2_grpc import LogServiceStub
 from log_service.dependencies import Dependencies
 from log_service.main import registration
-from servicekit.database import Database
 from servicekit.timestamps import to_proto
-from tests.support import START, ManualClocks, clocks, database, running_server
+from tests.support import START, ManualClocks, clocks, reopened, running_server
 
 PLACE = "accounts/acme/regions/cn-north-1"
 LOG_SET = f"{PLACE}/logSets/backups"
@@ -74,8 +73,7 @@ class LogService:
 def running_log_service(folder: Path) -> Iterator[LogService]:
     """With its database in the folder, a new one or that of before, and clocks that stand still at START."""
     time = clocks()
-    path = folder / "log_service.db"
-    db = Database(f"sqlite:///{path}") if path.exists() else database(folder, "log_service")
+    db = reopened(folder, "log_service")
     deps = Dependencies(db, time)
     try:
         with running_server(registration(deps, REGIONS)) as channel:
