@@ -1,6 +1,6 @@
 """autoimage.log.v1.LogService on the wire."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -137,8 +137,9 @@ class LogServicer(log_service_pb2_grpc.LogServiceServicer):
         self, request: WriteLogEntriesRequest, context: grpc.ServicerContext
     ) -> WriteLogEntriesResponse:
         entries = [self._new_entry(f"entries[{index}].", entry) for index, entry in enumerate(request.entries)]
-        missing = write_log_entries(self._deps, [entry for entry in entries if isinstance(entry, NewEntry)])
-        return WriteLogEntriesResponse(statuses=[_status(entry, missing) for entry in entries])
+        refusals = iter(write_log_entries(self._deps, [entry for entry in entries if isinstance(entry, NewEntry)]))
+        errors = [next(refusals) if isinstance(entry, NewEntry) else entry for entry in entries]
+        return WriteLogEntriesResponse(statuses=[to_status(error) if error else Status() for error in errors])
 
     def _new_entry(self, path: str, entry: LogEntry) -> NewEntry | InvalidArgument:
         found = violations(entry, validation.entry, regions=self.regions, create=True, path=path)
@@ -193,9 +194,3 @@ def _topic_result(
     if wanted not in found:
         return LogTopicResult(error=to_status(LogTopicNotFound(wanted)))
     return LogTopicResult(log_topic=convert.log_topic(found[wanted]))
-
-
-def _status(entry: NewEntry | InvalidArgument, missing: Collection[LogTopicName]) -> Status:
-    if isinstance(entry, InvalidArgument):
-        return to_status(entry)
-    return to_status(LogTopicNotFound(entry.topic)) if entry.topic in missing else Status()

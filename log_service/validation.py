@@ -45,11 +45,10 @@ def _retention_days(days: int) -> _Found:
 
 def update_log_set(request: log_service_pb2.UpdateLogSetRequest) -> _Found:
     log_set, changed = request.log_set, masks.chosen(request.log_set, request.update_mask, LOG_SET_FIELDS)
-    found = _required_name("log_set.name", log_set.name, LOG_SET) + masks.violations(
-        request.update_mask, LOG_SET_FIELDS
-    )
+    found = _required_name("log_set.name", log_set.name, LOG_SET)
+    found += masks.violations(request.update_mask, LOG_SET_FIELDS)
     if "display_name" in changed:
-        found += v.length("log_set.display_name", log_set.display_name, 1, 64)
+        found += _changed_display_name("log_set.display_name", log_set.display_name)
     if "retention_days" in changed:
         found += _retention_days(log_set.retention_days)
     return found
@@ -60,8 +59,13 @@ def update_log_topic(request: log_service_pb2.UpdateLogTopicRequest) -> _Found:
     found = _required_name("log_topic.name", topic.name, LOG_TOPIC)
     found += masks.violations(request.update_mask, LOG_TOPIC_FIELDS)
     if "display_name" in changed:
-        found += v.length("log_topic.display_name", topic.display_name, 1, 64)
+        found += _changed_display_name("log_topic.display_name", topic.display_name)
     return found
+
+
+def _changed_display_name(field: str, display_name: str) -> _Found:
+    """A mask can name a field that is not set: nobody else sees that an update would clear it."""
+    return v.length(field, display_name, 1, 64) if display_name else v.fail(field, "is required")
 
 
 def _required_name(field: str, name: str, pattern: Pattern) -> _Found:

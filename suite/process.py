@@ -32,7 +32,7 @@ class ServiceProcess:
         self.service = service
         self.address = address
         self._environment = environment
-        self._log = log
+        self.log = log
         self._say = say
         self._mutex = threading.Lock()  # over `_stopping` and `_process` together: none is started after the stop
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,7 +108,7 @@ class ServiceProcess:
 
     def _spawn(self) -> "subprocess.Popen[bytes] | None":
         """A new process, or None when there is to be none any more."""
-        with self._mutex, self._log.open("ab") as log:
+        with self._mutex, self.log.open("ab") as log:
             if self._stopping.is_set():
                 return None
             self._log_begin = log.tell()
@@ -128,8 +128,8 @@ class ServiceProcess:
         process.kill()
         process.wait()
         if code is None:
-            return f"{self.service} is not ready after {START_SECONDS:g} s; see {self._log}"
-        return "\n".join(self._said()) or f"{self.service} {_ending(code)} before it was ready; see {self._log}"
+            return f"{self.service} is not ready after {START_SECONDS:g} s; see {self.log}"
+        return "\n".join(self._said()) or f"{self.service} {_ending(code)} before it was ready; see {self.log}"
 
     def _tell_ready(self, pid: int) -> None:
         self._ready.set()
@@ -143,8 +143,11 @@ class ServiceProcess:
 
     def _said(self) -> list[str]:
         """The last lines that the process meant for a person; its log lines are JSON."""
-        with self._log.open("rb") as log:
-            log.seek(self._log_begin)
+        with self.log.open("rb") as log:
+            if self._log_begin <= log.seek(0, os.SEEK_END):
+                log.seek(self._log_begin)
+            else:  # it was emptied since the process began
+                log.seek(0)
             lines = log.read().decode("utf-8", "replace").splitlines()
         return [line for line in lines if line and not line.startswith("{")][-_TOLD_LINES:]
 

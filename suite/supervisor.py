@@ -2,7 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 
+from servicekit.clock import Clocks, WallClock
+from servicekit.loop import Loop, Wake
+from suite import log_files
 from suite.clients import SERVICES
 from suite.errors import SuiteError
 from suite.folder import DataFolder
@@ -11,6 +15,7 @@ from suite.services import environment, is_free
 
 # Whoever calls ends before whoever is called.
 _STOP_ORDER = ("scheduler_service", "policy_service", "compute_sim", "log_service")
+_LOOK_AT_LOGS = timedelta(minutes=1)
 
 
 class Supervisor:
@@ -18,6 +23,13 @@ class Supervisor:
 
     def __init__(self, processes: Mapping[str, ServiceProcess]) -> None:
         self._processes = processes
+        clocks = Clocks(WallClock(), WallClock())
+        self._bounding = Loop("log_files", self._bound_logs, clocks, idle=_LOOK_AT_LOGS)
+
+    def _bound_logs(self) -> Wake:
+        for process in self._processes.values():
+            log_files.bound(process.log)
+        return Wake()
 
     def process(self, service: str) -> ServiceProcess:
         """The process of the service of this package."""
@@ -25,6 +37,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Returns when all are ready. Raises SuiteError with what each that failed has said."""
+        self._bounding.start()
         for process in self._processes.values():
             process.start()
         failures = [failure for process in self._processes.values() if (failure := process.settle())]
@@ -37,6 +50,7 @@ class Supervisor:
             process.ask_to_stop()
         for service in _STOP_ORDER:
             self._processes[service].stop()
+        self._bounding.stop()
 
 
 @contextmanager

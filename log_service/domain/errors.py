@@ -1,5 +1,7 @@
 """What the log service refuses, and why."""
 
+from datetime import datetime
+
 from log_service.domain.limits import LOG_SETS_PER_PLACE, TOPICS_PER_LOG_SET
 from log_service.domain.names import LogSetName, LogTopicName, Place
 from servicekit.errors import AlreadyExists, FailedPrecondition, NotFound, QuotaExceeded
@@ -13,6 +15,18 @@ class LogSetNotFound(NotFound):
 class LogTopicNotFound(NotFound):
     def __init__(self, name: LogTopicName) -> None:
         super().__init__("log topic", str(name))
+
+
+class PastRetention(FailedPrecondition):
+    """The entry would be gone as soon as it is written."""
+
+    def __init__(self, topic: LogTopicName, kept_since: datetime) -> None:
+        super().__init__(
+            "PAST_RETENTION",
+            f"log topic {topic} keeps entries since {kept_since.isoformat()} only",
+            subject=str(topic),
+            metadata={"kept_since": kept_since.isoformat()},
+        )
 
 
 class LogSetExists(AlreadyExists):

@@ -3,12 +3,15 @@
 import enum
 from collections.abc import Sequence
 
+from google.rpc.status_pb2 import Status
+
 from autoimage.log.v1 import log_pb2, log_service_pb2, log_service_pb2_grpc
 from autoimage.type.v1 import disks_pb2, missed_pb2, reason_pb2
 from scheduler_service.domain.executions import Missed
 from scheduler_service.domain.log_entries import Entry
 from servicekit.client import Client
 from servicekit.errors import Code
+from servicekit.status import from_status
 from servicekit.timestamps import to_proto, to_proto_or_none
 
 POLICY_TYPE = "AutoImage"
@@ -19,6 +22,7 @@ class Delivery(enum.Enum):
 
     ACCEPTED = "accepted"
     TOPIC_GONE = "its topic does not exist any more"
+    PAST_RETENTION = "it is older than its topic keeps entries"
     REFUSED = "the log service will never take it"
     FAILED = "try again"
 
@@ -39,7 +43,13 @@ class Logs:
         """What became of each entry, in order; takes up to 500. Raises Unavailable when nobody answers."""
         request = log_service_pb2.WriteLogEntriesRequest(entries=[_entry(entry) for entry in entries])
         response = self._client.call(self._stub.WriteLogEntries, request)
-        return [_BY_CODE.get(status.code, Delivery.FAILED) for status in response.statuses]
+        return [_delivery(status) for status in response.statuses]
+
+
+def _delivery(status: Status) -> Delivery:
+    if status.code == Code.FAILED_PRECONDITION.value and from_status(status).reason == "PAST_RETENTION":
+        return Delivery.PAST_RETENTION
+    return _BY_CODE.get(status.code, Delivery.FAILED)
 
 
 def _entry(entry: Entry) -> log_pb2.LogEntry:

@@ -10,6 +10,13 @@ from servicekit.loop import Wake
 
 _LOG = structlog.get_logger(__name__)
 
+_LOST = {
+    Delivery.TOPIC_GONE: "gone",
+    Delivery.PAST_RETENTION: "past_retention",
+    Delivery.REFUSED: "refused",
+}
+"""What becomes of an entry that nobody will take, and its word in the log."""
+
 
 def deliver(deps: Dependencies) -> Wake:
     """Delivers the oldest 500 entries. Raises Unavailable when the log service does not answer: the loop comes back."""
@@ -23,12 +30,8 @@ def deliver(deps: Dependencies) -> Wake:
         by_result.setdefault(result, []).append(item.id)
     with deps.database.write() as connection:
         outbox.remove(connection, by_result.get(Delivery.ACCEPTED, []))
-        lost = [*by_result.get(Delivery.TOPIC_GONE, []), *by_result.get(Delivery.REFUSED, [])]
+        lost = [id for result in _LOST for id in by_result.get(result, [])]
         outbox.count_dropped(connection, outbox.remove(connection, lost))
     if lost:
-        _LOG.warning(
-            "log_entries_dropped",
-            gone=len(by_result.get(Delivery.TOPIC_GONE, [])),
-            refused=len(by_result.get(Delivery.REFUSED, [])),
-        )
+        _LOG.warning("log_entries_dropped", **{word: len(by_result.get(result, [])) for result, word in _LOST.items()})
     return Wake(at_once=len(by_result.get(Delivery.FAILED, [])) == 0)

@@ -48,7 +48,7 @@ def count(connection: sa.Connection) -> int:
 
 
 def count_dropped(connection: sa.Connection, more: int) -> None:
-    """Adds to the number of entries that were dropped since their topic is gone."""
+    """Adds to the number of entries that were dropped since no topic takes them."""
     if more:
         statement = sa.update(counters).where(counters.c.name == _DROPPED)
         connection.execute(statement.values(value=counters.c.value + more))

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from autoimage.compute.v1.compute_pb2 import Image, Instance, InstanceDisk
 from servicekit.errors import Code, ServiceError
 from servicekit.timestamps import to_proto
-from tests.support import START, error_of
+from tests.support import START, at_once, error_of
 from tests.support.compute_sim import (
     BUILD,
     INSTANCE,
@@ -21,7 +21,6 @@ from tests.support.compute_sim import (
     PLACE,
     REQUEST_ID,
     Compute,
-    at_once,
     cloud,
     disks,
     facts,

@@ -16,12 +16,11 @@ from autoimage.compute.v1.image_service_pb2 import (
 )
 from servicekit.errors import Code, QuotaViolation, ServiceError
 from servicekit.status import from_rpc_error
-from tests.support import error_of
+from tests.support import at_once, error_of
 from tests.support.compute_sim import (
     BUILD,
     PLACE,
     Compute,
-    at_once,
     cloud,
     disks,
     facts,

@@ -18,7 +18,7 @@ from autoimage.type.v1.reason_pb2 import (
 )
 from servicekit.errors import Code
 from servicekit.timestamps import to_proto
-from tests.support import START, error_of
+from tests.support import START, at_once, error_of
 from tests.support.compute_sim import (
     BUILD,
     INSTANCE,
@@ -27,7 +27,6 @@ from tests.support.compute_sim import (
     PLACE,
     REQUEST_ID,
     Compute,
-    at_once,
     cloud,
     facts,
     image_request,

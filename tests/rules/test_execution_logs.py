@@ -217,11 +217,20 @@ def test_entries_that_two_replicas_drop_are_counted_once(outbox_only: World) -> 
 
 
 @pytest.mark.rule("L3")
-def test_an_entry_that_will_never_be_taken_is_dropped_and_counted(outbox_only: World) -> None:
-    outbox_only.logs.answers["2"] = Delivery.REFUSED
+@pytest.mark.parametrize(
+    ("answer", "word"), [(Delivery.REFUSED, "refused"), (Delivery.PAST_RETENTION, "past_retention")]
+)
+def test_an_entry_that_will_never_be_taken_is_dropped_and_counted(
+    outbox_only: World, logged: list[EventDict], answer: Delivery, word: str
+) -> None:
+    outbox_only.logs.answers["2"] = answer
     put_up(outbox_only, an_entry("1"), an_entry("2"), an_entry("3"))
     assert deliver(outbox_only.deps) == Wake(at_once=True)
     assert ([key for _, key in outbox_only.logs.kept], outbox_only.dropped()) == (["1", "3"], 1)
+    assert outbox_only.undelivered() == []
+    (line,) = [line for line in logged if line["event"] == "log_entries_dropped"]
+    counts = {"gone": 0, "past_retention": 0, "refused": 0, word: 1}
+    assert line == {"event": "log_entries_dropped", "log_level": "warning", **counts}
 
 
 @pytest.mark.rule("L3")

@@ -18,6 +18,7 @@ from autoimage.scheduler.v1.execution_service_pb2 import GetSchedulerStatusReque
 from servicekit.clock import write_clock
 from servicekit.timestamps import from_proto
 from suite.clients import SERVICES
+from suite.log_files import LIMIT_BYTES
 from suite.services import free_addresses, is_free
 from tests.support import START
 from tests.support.suite import Suite, clients, eventually, is_running, running_suite
@@ -81,6 +82,17 @@ def test_the_services_end_with_a_suite_that_is_killed_and_the_next_one_goes_on(d
         eventually(lambda: not any(is_running(pid) for pid in pids(suite).values()))
     with running_suite(data, addresses=suite.addresses) as again:
         assert_answers(again)
+
+
+def test_a_log_that_has_grown_too_large_begins_anew_while_its_service_runs(data: Path) -> None:
+    log = data / "logs" / "policy_service.log"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"x" * (LIMIT_BYTES + 1))
+    with running_suite(data) as suite:
+        eventually(lambda: log.stat().st_size <= LIMIT_BYTES)
+        assert suite.end() == 0
+    assert log.with_name("policy_service.log.1").stat().st_size > LIMIT_BYTES
+    assert '"event": "stopped"' in log.read_text("utf-8"), "it went on writing"
 
 
 def test_a_second_suite_on_the_same_folder_is_refused(data: Path) -> None:

@@ -1,15 +1,12 @@
 """A real compute service in this process, and what tests put into it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from threading import Barrier
-from typing import Any, TypeVar
+from typing import Any
 
-import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
@@ -49,7 +46,6 @@ from compute_sim.main import registrations
 from servicekit.database import Database
 from servicekit.errors import Code, ServiceError
 from servicekit.ids import Ids
-from servicekit.status import from_rpc_error
 from tests.support import ManualClocks, clocks, database, running_server
 
 PLACE = "accounts/acme/regions/cn-north-1"
@@ -62,7 +58,6 @@ BUILD = timedelta(seconds=14)
 MICROSECOND = timedelta(microseconds=1)
 BULKY = {f"a{number:02}": "国" * 82 + "x" * 7 for number in range(64)}
 """Labels of 16,384 bytes together, the most that an image may have."""
-T = TypeVar("T")
 _OF_IMAGE = ("display_name", "labels", "deletion_protected", "expire_time")
 
 
@@ -227,21 +222,6 @@ def image_request(source: str = INSTANCE, **fields: Any) -> CreateImageRequest:
     own = {name: fields.pop(name) for name in _OF_IMAGE if name in fields}
     parent = source.partition("/instances/")[0]
     return CreateImageRequest(**{"parent": parent, "image": Image(source_instance=source, **own), **fields})
-
-
-def at_once(calls: Sequence[Callable[[], T]]) -> list[T | ServiceError]:
-    """Begins all calls at the same moment, each on its own thread. What each answered or was refused with, in order."""
-    barrier = Barrier(len(calls))
-
-    def run(call: Callable[[], T]) -> T | ServiceError:
-        barrier.wait()
-        try:
-            return call()
-        except grpc.RpcError as error:
-            return from_rpc_error(error)
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
 
 
 def facts(outcome: object) -> tuple[Code, str]:

@@ -14,11 +14,14 @@ from autoimage.log.v1.log_service_pb2 import (
     CreateLogTopicRequest,
     ListLogEntriesRequest,
     LogEntryFilter,
+    UpdateLogSetRequest,
+    UpdateLogTopicRequest,
     WriteLogEntriesRequest,
 )
 from autoimage.log.v1.log_service_pb2_grpc import LogServiceStub
 from log_service.dependencies import Dependencies
 from log_service.main import registration
+from servicekit.database import Database
 from servicekit.timestamps import to_proto
 from tests.support import START, ManualClocks, clocks, database, running_server
 
@@ -50,6 +53,12 @@ class LogService:
             )
         )
 
+    def change_log_set(self, name: str = LOG_SET, **fields: Any) -> LogSet:
+        return self.stub.UpdateLogSet(UpdateLogSetRequest(log_set=LogSet(name=name, **fields)))
+
+    def change_topic(self, name: str = TOPIC, **fields: Any) -> LogTopic:
+        return self.stub.UpdateLogTopic(UpdateLogTopicRequest(log_topic=LogTopic(name=name, **fields)))
+
     def write(self, *entries: LogEntry) -> list[Status]:
         return list(self.stub.WriteLogEntries(WriteLogEntriesRequest(entries=entries)).statuses)
 
@@ -63,9 +72,10 @@ class LogService:
 
 @contextmanager
 def running_log_service(folder: Path) -> Iterator[LogService]:
-    """Empty, with its database in the folder and clocks that stand still at START."""
+    """With its database in the folder, a new one or that of before, and clocks that stand still at START."""
     time = clocks()
-    db = database(folder, "log_service")
+    path = folder / "log_service.db"
+    db = Database(f"sqlite:///{path}") if path.exists() else database(folder, "log_service")
     deps = Dependencies(db, time)
     try:
         with running_server(registration(deps, REGIONS)) as channel:

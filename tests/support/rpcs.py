@@ -1,8 +1,10 @@
 """Real servers for tests, and what their refusals mean."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from threading import Barrier
+from typing import Any, TypeVar
 
 import grpc
 import pytest
@@ -12,6 +14,8 @@ from servicekit.errors import ServiceError
 from servicekit.server import Registration, Server
 from servicekit.status import from_rpc_error
 
+T = TypeVar("T")
+
 
 @contextmanager
 def running_server(
@@ -20,7 +24,9 @@ def running_server(
     """A channel to a real server with these servicers, on a free port of this machine."""
     server = Server(settings or ServerSettings(listen="127.0.0.1:0", drain_seconds=0), servicers, ping)
     try:
-        with grpc.insecure_channel(f"127.0.0.1:{server.start()}") as channel:
+        address, options = f"127.0.0.1:{server.start()}", [("grpc.use_local_subchannel_pool", 1)]
+        # Not with the connections of another test's channel, whose server had the same port.
+        with grpc.insecure_channel(address, options) as channel:
             yield channel
     finally:
         server.close()
@@ -35,3 +41,18 @@ def error_of(call: Callable[..., Any], *arguments: Any, **keywords: Any) -> Serv
     except ServiceError as error:
         return error
     pytest.fail(f"no error, but {response!r}")
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T | ServiceError]:
+    """Begins all calls at the same moment, each on its own thread. What each answered or was refused with, in order."""
+    barrier = Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T | ServiceError:
+        barrier.wait()
+        try:
+            return call()
+        except grpc.RpcError as error:
+            return from_rpc_error(error)
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))

@@ -415,7 +415,9 @@ class WriteLogEntriesResponse(_message.Message):
     STATUSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def statuses(self) -> _containers.RepeatedCompositeFieldContainer[_status_pb2.Status]:
-        """One for each entry, in their order: code 0 when it is written, NOT_FOUND when its topic does not exist."""
+        """One for each entry, in their order: code 0 when it is written, NOT_FOUND when its topic does not exist,
+        FAILED_PRECONDITION with reason PAST_RETENTION when it is older than its topic keeps entries.
+        """
 
     def __init__(
         self,

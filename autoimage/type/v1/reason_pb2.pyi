@@ -156,6 +156,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """RESOURCE_EXHAUSTED: the account has as many log sets in the region as it may have."""
     REASON_LOG_TOPIC_LIMIT: _Reason.ValueType  # 112
     """RESOURCE_EXHAUSTED: the log set has as many topics as it may have."""
+    REASON_PAST_RETENTION: _Reason.ValueType  # 113
+    """FAILED_PRECONDITION: the log entry is older than its topic keeps entries; metadata `kept_since` is the time of the oldest
+    that it would take.
+    """
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a request was refused, or why a task ended as it did.
@@ -299,4 +303,8 @@ REASON_LOG_SET_LIMIT: Reason.ValueType  # 111
 """RESOURCE_EXHAUSTED: the account has as many log sets in the region as it may have."""
 REASON_LOG_TOPIC_LIMIT: Reason.ValueType  # 112
 """RESOURCE_EXHAUSTED: the log set has as many topics as it may have."""
+REASON_PAST_RETENTION: Reason.ValueType  # 113
+"""FAILED_PRECONDITION: the log entry is older than its topic keeps entries; metadata `kept_since` is the time of the oldest
+that it would take.
+"""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -44,7 +44,7 @@ from autoimage.simulation.v1.simulation_service_pb2 import (
     UpdateSimulationRequest,
 )
 from servicekit.errors import Code, ServiceError
-from tests.support import error_of
+from tests.support import at_once, error_of
 from tests.support.compute_sim import (
     BUILD,
     INSTANCE,
@@ -52,7 +52,6 @@ from tests.support.compute_sim import (
     PLACE,
     REQUEST_ID,
     Compute,
-    at_once,
     cloud,
     facts,
     image_request,

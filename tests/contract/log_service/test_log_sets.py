@@ -2,6 +2,8 @@
 
 import uuid
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 from autoimage.log.v1.log_pb2 import LogSet
 from autoimage.log.v1.log_service_pb2 import (
@@ -13,8 +15,8 @@ from autoimage.log.v1.log_service_pb2 import (
 )
 from servicekit.errors import Code
 from servicekit.timestamps import to_proto
-from tests.support import START, error_of
-from tests.support.log_service import LOG_SET, PLACE, LogService, log_set
+from tests.support import START, at_once, error_of
+from tests.support.log_service import LOG_SET, PLACE, LogService, log_set, running_log_service
 
 
 def create_request(**fields: object) -> CreateLogSetRequest:
@@ -49,6 +51,36 @@ def test_the_same_request_again_answers_the_same_log_set_for_24_hours(logs: LogS
     logs.time.product.advance(timedelta(microseconds=1))
     error = error_of(logs.stub.CreateLogSet, request)
     assert error.metadata == {"parent": PLACE, "display_name": "Backups"}, "not remembered, so the name is taken"
+
+
+def test_the_same_request_answers_the_same_log_set_also_after_a_restart(tmp_path: Path) -> None:
+    request = create_request(log_set_id="")
+    other = create_request(log_set_id="", request_id=request.request_id, log_set=log_set(display_name="Other"))
+    with running_log_service(tmp_path) as before:
+        created = before.stub.CreateLogSet(request)
+    with running_log_service(tmp_path) as after:
+        assert after.stub.CreateLogSet(request) == created
+        error = error_of(after.stub.CreateLogSet, other)
+        assert (error.code, error.reason) == (Code.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+        assert ids(after) == [created.name]
+
+
+def test_a_request_repeated_by_16_callers_at_once_makes_one_log_set(logs: LogService) -> None:
+    request = create_request(log_set_id="")
+    outcomes = at_once([partial(logs.stub.CreateLogSet, request)] * 16)
+    (name,) = ids(logs)
+    assert [outcome.name for outcome in outcomes if isinstance(outcome, LogSet)] == [name] * 16
+
+
+def test_an_answer_tells_the_log_set_as_it_is_now(logs: LogService) -> None:
+    request = create_request()
+    logs.stub.CreateLogSet(request)
+    changed = logs.change_log_set(retention_days=30)
+    assert logs.stub.CreateLogSet(request) == changed
+    logs.stub.DeleteLogSet(DeleteLogSetRequest(name=LOG_SET))
+    error = error_of(logs.stub.CreateLogSet, request)
+    assert (error.code, error.metadata) == (Code.NOT_FOUND, {"name": LOG_SET}), "and makes no second one"
+    assert ids(logs) == []
 
 
 def test_a_request_id_with_another_body_is_refused(logs: LogService) -> None:

@@ -1,6 +1,7 @@
 """Log topics: create, get, batch get, list, delete."""
 
 import uuid
+from pathlib import Path
 
 from autoimage.log.v1.log_pb2 import LogTopic
 from autoimage.log.v1.log_service_pb2 import (
@@ -16,7 +17,7 @@ from servicekit.errors import Code, FieldViolation
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
-from tests.support.log_service import LOG_SET, PLACE, TOPIC, LogService, entry, topic
+from tests.support.log_service import LOG_SET, PLACE, TOPIC, LogService, entry, running_log_service, topic
 
 ANY = "accounts/-/regions/-/logSets/-"
 
@@ -70,6 +71,19 @@ def test_the_same_request_again_answers_the_same_topic(logs: LogService) -> None
     request = create_request(log_topic_id="")
     assert logs.stub.CreateLogTopic(request) == logs.stub.CreateLogTopic(request)
     assert topic_count(logs) == 1
+
+
+def test_the_same_request_answers_the_same_topic_also_after_a_restart(tmp_path: Path) -> None:
+    request = create_request(log_topic_id="")
+    other = create_request(log_topic_id="", request_id=request.request_id, log_topic=topic(display_name="Other"))
+    with running_log_service(tmp_path) as before:
+        before.create_log_set()
+        created = before.stub.CreateLogTopic(request)
+    with running_log_service(tmp_path) as after:
+        assert after.stub.CreateLogTopic(request) == created
+        error = error_of(after.stub.CreateLogTopic, other)
+        assert (error.code, error.reason) == (Code.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+        assert topic_count(after) == 1
 
 
 def test_a_request_id_with_another_body_is_refused(logs: LogService) -> None:

@@ -3,9 +3,12 @@
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from autoimage.log.v1.log_pb2 import LogEntry
@@ -16,14 +19,19 @@ from autoimage.log.v1.log_service_pb2 import (
     TailLogEntriesRequest,
     TailLogEntriesResponse,
 )
+from autoimage.log.v1.log_service_pb2_grpc import LogServiceStub
 from log_service.commands import tail_log_entries as command
 from log_service.commands.purge import purge
+from log_service.main import registration
+from servicekit.config import ServerSettings
 from servicekit.errors import Code
+from servicekit.server import Server
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
-from tests.support.log_service import LOG_SET, PLACE, TOPIC, LogService, entry
+from tests.support.log_service import LOG_SET, PLACE, REGIONS, TOPIC, LogService, entry, running_log_service
 
 TIMEOUT = 60
+SETTINGS = ServerSettings(listen="127.0.0.1:0", drain_seconds=TIMEOUT)
 
 
 @pytest.fixture
@@ -113,8 +121,11 @@ def test_what_happened_before_an_end_time_only(with_topic: LogService) -> None:
 
 
 def test_an_entry_past_its_retention_is_not_told(with_topic: LogService) -> None:
-    call, _ = begun(with_topic)
-    with_topic.write(entry("old", event_time=to_proto(START - timedelta(days=8))), entry("new"))
+    call, token = begun(with_topic)
+    call.cancel()
+    with_topic.write(entry("old", event_time=to_proto(START - timedelta(days=7))), entry("new"))
+    with_topic.time.product.advance(timedelta(microseconds=1))
+    call, _ = begun(with_topic, token)
     assert ids(call, 1) == ["new"]
 
 
@@ -165,6 +176,36 @@ def test_a_tail_that_is_resumed_again_and_again_misses_nothing_and_doubles_nothi
     call.cancel()
     assert got == list(range(1, 241))
     assert token
+
+
+@pytest.mark.rule("L3")
+def test_a_tail_that_a_shutdown_ended_goes_on_at_the_next_server_without_a_gap(tmp_path: Path) -> None:
+    with running_log_service(tmp_path) as ending:
+        ending.create_log_set()
+        ending.create_topic()
+        server = Server(SETTINGS, [registration(ending.deps, REGIONS)], lambda: None)
+        with grpc.insecure_channel(f"127.0.0.1:{server.start()}") as channel:
+            call, token = begun(replace(ending, stub=LogServiceStub(channel)))
+            ending.write(entry("a"))
+            assert ids(call, 1) == ["a"]
+            server.drain()
+            error = ended(call)
+            assert (error.code, error.reason) == (Code.UNAVAILABLE, "SHUTTING_DOWN")
+            server.close()
+        ending.write(entry("b"))
+    with running_log_service(tmp_path) as next_one:
+        next_one.write(entry("c"))
+        call, _ = begun(next_one, token)
+        assert ids(call, 3) == ["a", "b", "c"]
+        call.cancel()
+
+
+def test_tails_leave_the_worker_threads_to_calls(with_topic: LogService) -> None:
+    calls = [begun(with_topic)[0] for _ in range(2 * SETTINGS.worker_threads)]
+    with_topic.write(entry("a"))
+    assert [ids(call, 1) for call in calls] == [["a"]] * len(calls)
+    for call in calls:
+        call.cancel()
 
 
 def test_a_deleted_topic_ends_its_tails(with_topic: LogService) -> None:

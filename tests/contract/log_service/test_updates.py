@@ -12,7 +12,7 @@ from autoimage.log.v1.log_service_pb2 import (
     UpdateLogSetRequest,
     UpdateLogTopicRequest,
 )
-from servicekit.errors import Code
+from servicekit.errors import Code, FieldViolation
 from tests.support import error_of
 from tests.support.log_service import LOG_SET, TOPIC, LogService
 
@@ -96,6 +96,20 @@ def test_a_mask_of_a_topic_with_another_path_is_refused(logs: LogService, path: 
     error = error_of(logs.stub.UpdateLogTopic, change_topic("display_name", path, display_name="New"))
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "UPDATE_MASK_INVALID")
     assert get_topic(logs) == created
+
+
+@pytest.mark.parametrize("path", ["display_name", "*"])
+def test_a_display_name_cannot_be_cleared(logs: LogService, path: str) -> None:
+    """By a mask that names it while it is not set."""
+    log_set, topic = logs.create_log_set(retention_days=15), logs.create_topic()
+    log_set.topic_count = 1
+    for call, request, field in (
+        (logs.stub.UpdateLogSet, change_set(path, retention_days=30), "log_set.display_name"),
+        (logs.stub.UpdateLogTopic, change_topic(path), "log_topic.display_name"),
+    ):
+        error = error_of(call, request)
+        assert error.violations == (FieldViolation(field, "is required"),)
+    assert (get_set(logs), get_topic(logs)) == (log_set, topic)
 
 
 def test_the_wildcard_stands_alone(logs: LogService) -> None:

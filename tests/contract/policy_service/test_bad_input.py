@@ -8,20 +8,22 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
 from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, Schedule
 from servicekit.errors import Code
+from servicekit.status import from_status
 from tests.support import error_of
-from tests.support.policy_service import PLACE, POLICY, PolicyService, instance_name, policy, schedule
+from tests.support.policy_service import PLACE, POLICY, PolicyService, instance_name, policy, policy_name, schedule
 
 ELSEWHERE = "accounts/other/regions/cn-north-1"
 UID = "11111111-2222-4333-8444-555555555555"
 BAD_UIDS = ["", "x", UID[:-1], UID + "0", UID.replace("-", ""), "00000000-0000-0000-0000-000000000000"]
 BAD_PLACES = ["", "x", "accounts/acme", f"{PLACE}/", "accounts/Acme/regions/cn-north-1", "accounts/-/regions/-"]
-BAD_POLICIES = ["", "x", PLACE, f"{PLACE}/policies/", f"{POLICY}/x", f"{PLACE}/policies/UPPER", f"{PLACE}/policies/-"]
+OTHER_KINDS = [PLACE, f"{PLACE}/instances/web", f"{PLACE}/images/img-1", f"{POLICY}/associations/web"]
+MALFORMED_POLICIES = ["", "x", f"{PLACE}/policies/", f"{POLICY}/x", f"{POLICY}\n", f"{PLACE}/policies/UPPER"]
+BAD_POLICIES = [*OTHER_KINDS, *MALFORMED_POLICIES, f"{PLACE}/policies/-"]
 BAD_IDS = ["1a", "a-", "A", "a_b", "a" * 64, "é"]
 MALFORMED_UUIDS = [uid for uid in BAD_UIDS if uid]
 OUTPUT_ONLY = {
@@ -35,7 +37,20 @@ OUTPUT_ONLY = {
     "name": POLICY,
 }
 
+BY_UID = ("AckTriggers", "FilterAssociated", "ReportMissingInstances")
+"""Methods that name no resource."""
+
 Case = tuple[str, Message, str]
+
+
+NO_TIMES = [{"seconds": -62_135_596_801}, {"seconds": 253_402_300_800}, {"nanos": 1_000_000_000}]
+"""Before year 1, after 9999, and with more than a second of nanoseconds."""
+FAR_TIMES: list[dict[str, int]] = [{"seconds": -1}, {"seconds": -62_135_596_800}, {}, {"seconds": 253_402_300_799}]
+"""Just before 1970, the first of year 1, 1970 itself, and the last second of 9999."""
+
+
+def schedule_at(start_time: dict[str, int]) -> dict[str, Any]:
+    return {"start_time": start_time, "interval": schedule().interval}
 
 
 def good() -> dict[str, Message]:
@@ -95,10 +110,8 @@ def _bad_schedules() -> Iterator[tuple[str, Schedule]]:
     """By the field of a schedule that is wrong. What the clock must say of a start time comes after all else."""
     start = schedule().start_time
     yield "start_time", Schedule(interval=schedule().interval)
-    yield "start_time", Schedule(start_time=Timestamp(nanos=-1), interval=schedule().interval)
-    for seconds in (-1, 0, 1, 253_402_300_799):
-        yield "start_time", Schedule(start_time=Timestamp(seconds=seconds), interval=schedule().interval)
-    yield "start_time", Schedule(start_time=Timestamp(seconds=253_402_300_800), interval=schedule().interval)
+    for time in ({"nanos": -1}, *NO_TIMES, *FAR_TIMES):
+        yield "start_time", Schedule(**schedule_at(time))
     yield "interval", Schedule(start_time=start)
     for count in (-1, 0, 366, 2**31 - 1):
         yield "interval.count", schedule(count=count)
@@ -200,10 +213,11 @@ def _bad_lists() -> Iterator[Case]:
 
 
 def _bad_batches() -> Iterator[Case]:
-    many = [instance_name(f"web-{number}") for number in range(101)]
+    many = [instance_name(f"web-{number}") for number in range(1000)]
     twice = [instance_name("a"), instance_name("b"), instance_name("a")]
     for method in ("AssociateInstances", "DisassociateInstances"):
         yield _with(method, "instances", instances=[])
+        yield _with(method, "instances", instances=many[:101])
         yield _with(method, "instances", instances=many)
         yield _with(method, "instances[2]", instances=twice)
 
@@ -251,6 +265,62 @@ def test_bad_requests_are_refused_for_their_field_and_write_nothing(service: Pol
 def test_requests_that_bad_ones_are_made_of_are_taken(service: PolicyService, method: str) -> None:
     service.create()
     call(service, method, good()[method])
+
+
+@pytest.mark.parametrize("start_time", FAR_TIMES)
+def test_a_start_time_ages_away_is_out_of_range(service: PolicyService, start_time: dict[str, int]) -> None:
+    request = users.CreatePolicyRequest(parent=PLACE, policy=policy(schedule=schedule_at(start_time)))
+    error = error_of(service.policies.CreatePolicy, request)
+    assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "START_TIME_OUT_OF_RANGE")
+
+
+@pytest.mark.parametrize("method", ["AssociateInstances", "DisassociateInstances"])
+def test_a_name_of_the_wrong_kind_is_its_item_s_own_error(service: PolicyService, method: str) -> None:
+    service.create()
+    service.link("web")
+    wrong = [POLICY, f"{PLACE}/disks/vol-1", f"{PLACE}/images/img-1", f"{POLICY}/associations/web", PLACE, "web", ""]
+    wild = ["accounts/-/regions/-/instances/-", f"{PLACE}/instances/-", f"{PLACE}/instances/web\n"]
+    request = type(good()[method])(policy=POLICY, instances=[*wrong, *wild])
+    results = call(service, method, request).results
+    told = [from_status(result.error) for result in results]
+    assert {error.code for error in told} == {Code.INVALID_ARGUMENT}
+    fields = [each.field for error in told for each in error.violations]
+    assert fields == [f"instances[{index}]" for index in range(len([*wrong, *wild]))]
+    assert service.linked() == ["web"]
+
+
+@pytest.mark.parametrize("method", [method for method in good() if method not in ("LeaseTriggers", *BY_UID)])
+def test_a_region_that_is_not_served_is_refused(service: PolicyService, method: str) -> None:
+    request: Any = good()[method]
+    about = request.policy if method == "UpdatePolicy" else request
+    for field in ("parent", "name", "policy"):
+        if isinstance(getattr(about, field, None), str):
+            setattr(about, field, getattr(about, field).replace("cn-north-1", "mars-1"))
+    error = error_of(call, service, method, request)
+    assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "REGION_NOT_SERVED")
+
+
+def test_page_tokens_of_other_lists_and_other_parents_are_refused(service: PolicyService) -> None:
+    for policy_id in ("nightly", "weekly"):
+        service.create(policy_id)
+        service.link(*(f"{policy_id}-{number}" for number in range(2)), policy_id=policy_id)
+    lists: list[users.ListPoliciesRequest | users.ListAssociationsRequest] = [
+        users.ListPoliciesRequest(parent=PLACE, page_size=1),
+        users.ListPoliciesRequest(parent=PLACE, page_size=1, filter=users.PolicyFilter(states=[Policy.STATE_ENABLED])),
+        users.ListAssociationsRequest(parent=POLICY, page_size=1),
+        users.ListAssociationsRequest(parent=policy_name("weekly"), page_size=1),
+    ]
+    tokens = [call(service, _method(request), request).next_page_token for request in lists]
+    for request, own in zip(lists, tokens, strict=True):
+        for token in {*tokens} - {own}:
+            request.page_token = token
+            error = error_of(call, service, _method(request), request)
+            assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
+            assert [each.field for each in error.violations] == ["page_token"]
+
+
+def _method(request: Message) -> str:
+    return request.DESCRIPTOR.name.removesuffix("Request")
 
 
 def test_all_that_is_wrong_is_told_at_once(service: PolicyService) -> None:

@@ -1,5 +1,6 @@
 """Each field of each request, wrong in each way."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,17 +17,22 @@ from autoimage.scheduler.v1.execution_service_pb2 import (
 )
 from servicekit.errors import Code
 from tests.support import error_of
+from tests.support.scheduler import World
 from tests.support.scheduler_values import PLACE
 
 POLICY = f"{PLACE}/policies/daily"
 EXECUTION = f"{POLICY}/executions/exec-0123456789"
 ELSEWHERE = "accounts/acme/regions/mars-1/policies/daily"
+DAY = timedelta(days=1)
 NO_STATE = Execution.STATE_UNSPECIFIED
 BAD_TIME = Timestamp(seconds=253_402_300_800)
+BEFORE_YEAR_1 = Timestamp(seconds=-62_135_596_801)
 
 
 def wrong_names(good: str) -> list[str]:
-    return ["", "nonsense", f"{good}/", good.upper(), f"{good}\x00", "accounts/acme", f"{good}/more", "x" * 1000]
+    kinds = {"accounts/acme", PLACE, POLICY, EXECUTION, f"{EXECUTION}/imageTasks/web", f"{PLACE}/instances/web"}
+    malformed = ["", "nonsense", f"{good}/", good.upper(), f"{good}\x00", f"{good}\n", f"{good}/more", "x" * 1000]
+    return [*malformed, *sorted(kinds - {good})]
 
 
 def executions(**filter: Any) -> ListExecutionsRequest:
@@ -47,7 +53,7 @@ CASES: list[tuple[str, Message, list[str]]] = [
     ("ListExecutions", ListExecutionsRequest(parent="accounts/-/regions/-/policies/-"), ["parent"]),
     ("ListExecutions", ListExecutionsRequest(parent="accounts/-/regions/cn-north-1/policies/daily"), ["parent"]),
     ("ListExecutions", ListExecutionsRequest(parent="accounts/acme/regions/-/policies/-"), ["parent"]),
-    ("ListExecutions", executions(start_time=BAD_TIME), ["filter.start_time"]),
+    *(("ListExecutions", executions(start_time=wrong), ["filter.start_time"]) for wrong in (BAD_TIME, BEFORE_YEAR_1)),
     ("ListExecutions", executions(end_time=Timestamp(nanos=-1)), ["filter.end_time"]),
     ("ListExecutions", executions(run_id="123e4567-e89b-42d3-a456-42661417400"), ["filter.run_id"]),
     ("ListExecutions", executions(states=[99]), ["filter.states[0]"]),
@@ -98,3 +104,35 @@ def test_a_region_that_is_not_served_is_refused(stub: Any, method: str, request_
 @pytest.mark.parametrize("run_id", ["123E4567-e89b-12d3-a456-426614174000", "00000000-0000-7000-8000-000000000000"])
 def test_a_run_may_have_a_uuid_of_any_version(stub: Any, run_id: str) -> None:
     assert list(stub.ListExecutions(executions(run_id=run_id)).executions) == []
+
+
+def test_a_filter_may_reach_back_before_1970_and_on_to_the_end_of_9999(world: World, stub: Any) -> None:
+    world.add_trigger("i-1")
+    world.settle()
+    before_1970, last = Timestamp(seconds=-1), Timestamp(seconds=BAD_TIME.seconds - 1, nanos=999_999_999)
+    first = Timestamp(seconds=BEFORE_YEAR_1.seconds + 1)
+    assert len(stub.ListExecutions(executions(start_time=first, end_time=last)).executions) == 1
+    assert list(stub.ListExecutions(executions(end_time=before_1970)).executions) == []
+    assert list(stub.ListExecutions(executions(start_time=last)).executions) == []
+
+
+def test_page_tokens_of_other_lists_and_other_parents_are_refused(world: World, stub: Any) -> None:
+    for _ in range(2):
+        world.add_trigger("i-1", "i-2")
+        world.settle()
+        world.time.product.advance(DAY)
+    names = [execution.name for execution in stub.ListExecutions(executions()).executions]
+    lists: list[ListExecutionsRequest | ListImageTasksRequest] = [
+        ListExecutionsRequest(parent=POLICY, page_size=1),
+        *(ListImageTasksRequest(parent=name, page_size=1) for name in names),
+        ListImageTasksRequest(parent=names[0], page_size=1, filter=ImageTaskFilter(states=[ImageTask.STATE_SUCCEEDED])),
+    ]
+    calls = [getattr(stub, request.DESCRIPTOR.name.removesuffix("Request")) for request in lists]
+    tokens = [call(request).next_page_token for call, request in zip(calls, lists, strict=True)]
+    assert len(set(tokens)) == len(lists) == 4
+    for call, request, own in zip(calls, lists, tokens, strict=True):
+        for token in {*tokens} - {own}:
+            request.page_token = token
+            error = error_of(call, request)
+            assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID")
+            assert [violation.field for violation in error.violations] == ["page_token"]

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 
 import pytest
 
 from compute_sim.domain.admission import Admission
 from compute_sim.domain.images import Image, ImageDisk, ImageState, LeftOutDisk, NewImage
 from compute_sim.domain.requests import ImageRequest, RequestFate
+from servicekit.ids import Ids
 from tests.support import START, error_of
 from tests.unit.compute_sim.examples import ACME, WEB, admission, budget, cloud, instance, local, wanted
 
@@ -83,3 +85,15 @@ def test_the_same_request_id_in_another_region_is_another_request() -> None:
     decided = known(RequestFate.ACCEPTED)
     error = error_of(decided.admit, wanted(place=elsewhere, request_id="request-1"))
     assert error.reason == "INSTANCE_NOT_FOUND"
+
+
+@pytest.mark.parametrize("request_ids", [[f"request-{number}" for number in range(20)], [""] * 20])
+def test_each_build_has_a_course_of_its_own(request_ids: list[str]) -> None:
+    """By its request id, or its image's id."""
+    doubtful = replace(HOPELESS.simulation, snapshot_failure_probability=0.5)
+    fates = set()
+    for number, request_id in enumerate(request_ids):
+        decided = admission(simulation=doubtful, ids=Ids(Random(number)))
+        decided.admit(wanted(request_id=request_id))
+        fates.add(decided.accepted[0].fails)
+    assert fates == {True, False}

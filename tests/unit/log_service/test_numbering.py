@@ -1,18 +1,26 @@
-"""Entries get their places in their topics."""
+"""Entries get their places in their topics, or are refused."""
 
+from datetime import datetime, timedelta
+
+import pytest
+
+from log_service.domain.errors import LogTopicNotFound, PastRetention
 from log_service.domain.logs import NewEntry, NumberedEntry, Retention, TopicState
 from log_service.domain.names import LogTopicName
-from log_service.domain.numbering import number_entries
+from log_service.domain.numbering import number_entries, refusal
+from servicekit.errors import Code
 from tests.support import START
 
 ONE = LogTopicName("acme", "cn-north-1", "backups", "one")
 TWO = ONE._replace(log_topic="two")
 GONE = ONE._replace(log_topic="gone")
-TOPICS = {ONE: TopicState(1, 7, Retention(7)), TWO: TopicState(2, 0, Retention(7))}
+TOPICS = {ONE: TopicState(1, 7, Retention(7)), TWO: TopicState(2, 0, Retention(7, gone_before=START))}
+WEEK = timedelta(days=7)
+MICROSECOND = timedelta(microseconds=1)
 
 
-def new(insert_id: str, topic: LogTopicName = ONE) -> NewEntry:
-    return NewEntry(topic, insert_id, START, 1, "", "", "", "", b"")
+def new(insert_id: str, topic: LogTopicName = ONE, event_time: datetime = START) -> NewEntry:
+    return NewEntry(topic, insert_id, event_time, 1, "", "", "", "", b"")
 
 
 def test_entries_follow_the_last_one_of_their_topic_in_the_order_given() -> None:
@@ -32,5 +40,27 @@ def test_known_and_repeated_entries_are_left_out_without_a_gap() -> None:
     ]
 
 
-def test_entries_of_a_topic_that_does_not_exist_are_left_out() -> None:
-    assert number_entries([new("a", GONE)], TOPICS, set()) == []
+def test_an_entry_of_a_topic_that_does_not_exist_is_refused() -> None:
+    refused = refusal(new("a", GONE), TOPICS, {(1, "a")}, START)
+    assert isinstance(refused, LogTopicNotFound)
+    assert (refused.code, refused.metadata) == (Code.NOT_FOUND, {"name": str(GONE)})
+
+
+@pytest.mark.parametrize(
+    ("topic", "kept_since", "now"),
+    [(ONE, START - WEEK, START), (TWO, START, START), (TWO, START + MICROSECOND, START + WEEK + MICROSECOND)],
+)
+def test_an_entry_that_its_topic_would_not_keep_is_refused(
+    topic: LogTopicName, kept_since: datetime, now: datetime
+) -> None:
+    assert refusal(new("a", topic, kept_since), TOPICS, set(), now) is None
+    refused = refusal(new("a", topic, kept_since - MICROSECOND), TOPICS, {(0, "a"), (1, "b"), (2, "b")}, now)
+    assert isinstance(refused, PastRetention)
+    assert (refused.code, refused.reason) == (Code.FAILED_PRECONDITION, "PAST_RETENTION")
+    assert refused.metadata == {"kept_since": kept_since.isoformat()}
+    assert refused.precondition is not None
+    assert (refused.precondition.type, refused.precondition.subject) == ("PAST_RETENTION", str(topic))
+
+
+def test_an_entry_that_was_written_in_time_counts_as_written_for_ever() -> None:
+    assert refusal(new("a"), TOPICS, {(1, "a")}, START + 2 * WEEK) is None

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policy_service.domain.ledger import LedgerEntry, entries, poisoned_entry
-from policy_service.domain.policy import Logging, Policy, PolicyKey, PolicySpec, enable, new_policy
+from policy_service.domain.policy import Logging, Policy, PolicyKey, PolicySpec, disable, enable, new_policy
 from policy_service.domain.schedule import Interval, Points, Schedule, Unit
 from policy_service.domain.triggers import (
     Candidate,
@@ -18,6 +18,7 @@ from policy_service.domain.triggers import (
     Trigger,
     TriggeredAssociation,
     choose,
+    due_points,
     is_poisonous,
     poisoned,
     run_now,
@@ -191,3 +192,23 @@ def test_chosen_together_is_what_fits_in_order_but_a_suspect_alone(
     candidates: list[tuple[str, int, int]], room: int, expected: str
 ) -> None:
     assert choose([Candidate(*each) for each in candidates], room) == list(expected)
+
+
+def test_a_policy_has_due_points_from_its_next_execution_on_and_none_while_disabled() -> None:
+    enabled = policy()
+    assert due_points(enabled, START - timedelta(microseconds=1)) is None
+    assert due_points(enabled, START) == Points(START, START, 1)
+    assert due_points(enabled, START + 2 * DAY) == Points(START, START + 2 * DAY, 3)
+    disabled = replace(enabled, next_execution=None)
+    assert due_points(disabled, START + 2 * DAY) is None
+    assert settle(disabled, "trigger-1", MissedReason.POLICY_DELETED, START + 2 * DAY) is None
+
+
+def test_disabling_and_enabling_change_the_next_execution_and_the_revision_and_nothing_else() -> None:
+    enabled = policy()
+    disabled = disable(enabled, START + DAY)
+    assert disabled == replace(enabled, next_execution=None, revision=2, update_time=START + DAY)
+    assert disable(disabled, START + 2 * DAY) == disabled
+    again = enable(disabled, START + 2 * DAY)
+    assert again == replace(disabled, next_execution=START + 3 * DAY, revision=3, update_time=START + 2 * DAY)
+    assert enable(again, START + 5 * DAY) == again

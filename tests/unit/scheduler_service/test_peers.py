@@ -508,6 +508,13 @@ def test_what_became_of_each_entry_is_told_by_its_code(peer: Peer, logs: Logs) -
     ]
 
 
+@pytest.mark.rule("L3")
+def test_an_entry_past_its_topic_s_retention_is_told_by_its_reason(peer: Peer, logs: Logs) -> None:
+    refusals = [FailedPrecondition("PAST_RETENTION", "too old"), FailedPrecondition("LOG_TOPIC_UNSUITABLE", "other")]
+    peer.answer = log_service_pb2.WriteLogEntriesResponse(statuses=map(to_status, refusals))
+    assert logs.write([an_entry("1"), an_entry("2")]) == [Delivery.PAST_RETENTION, Delivery.FAILED]
+
+
 # When they do not answer
 
 CALLS: list[Callable[[Client], object]] = [

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import grpc
 import pytest
 
 from servicekit import calls
@@ -82,25 +83,19 @@ def test_a_service_that_is_away_is_unavailable_and_found_when_it_is_back(connect
     settings = ServerSettings(listen=f"127.0.0.1:{port}", drain_seconds=0)
     second = Server(settings, [registration(ShelfServicer())], lambda: None)
     second.start()
-    tries = 0
-    while True:  # the channel tries again by itself, once a second at most
-        tries += 1
-        try:
-            assert client.call(stub.GetBook, REQUEST, deadline=timedelta(seconds=5)) == Book(name=NAME)
-            break
-        except Unavailable:
-            assert tries < 1_000_000
+    grpc.channel_ready_future(client._channel).result(60)  # it tries again by itself, once a second at most
+    assert client.call(stub.GetBook, REQUEST, deadline=timedelta(minutes=5)) == Book(name=NAME)
     client.close()
     second.close()
 
 
 def test_every_call_has_a_deadline(connect: Connect) -> None:
     over = threading.Event()
-    seen: list[float | None] = []
+    seen: list[float] = []
 
     def act(_request: Any) -> Any:
-        seen.append(calls.remaining_seconds())
-        over.wait(20)
+        seen.append(calls.remaining_seconds() or 0)
+        over.wait(60)
         return Book()
 
     client, stub = connect(act, deadline=timedelta(milliseconds=50))
@@ -110,7 +105,7 @@ def test_every_call_has_a_deadline(connect: Connect) -> None:
     assert error.message.startswith("DEADLINE_EXCEEDED")
     over.set()
     assert client.call(stub.GetBook, REQUEST, deadline=timedelta(minutes=5)) == Book()
-    assert (seen[-1] or 0) > 200
+    assert max(seen) > 200, "of the second: the first may begin to be served even after it"
 
 
 def test_a_call_on_behalf_of_another_ends_before_it_and_carries_its_request_id(connect: Connect) -> None:

@@ -239,7 +239,10 @@ def test_pauses_double_from_a_fifth_of_a_second_to_thirty() -> None:
     assert [pause_seconds(failures) for failures in (0, 1, 2, 7, 8, 10_000)] == [0.2, 0.4, 0.8, 25.6, 30.0, 30.0]
 
 
-def test_stopping_does_not_wait_for_a_pause(time: ManualClocks, logged: list[EventDict]) -> None:
+def test_stopping_does_not_wait_for_a_pause(
+    monkeypatch: pytest.MonkeyPatch, time: ManualClocks, logged: list[EventDict]
+) -> None:
+    monkeypatch.setattr(loop_module, "pause_seconds", lambda _failures: LONG.total_seconds())
     steps = Steps(*[RuntimeError("bug")] * 3)
     loop = Loop("work", steps, time)
     loop.start()
