@@ -6,10 +6,9 @@ The policy service computes them otherwise, and does not use this: what checks i
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from servicekit.zones import zone
-
 from autoimage.policy.v1 import policy_pb2
 from servicekit.timestamps import from_proto
+from servicekit.zones import zone
 
 _UNIT = policy_pb2.Interval
 _DAYS = {_UNIT.UNIT_DAY: 1, _UNIT.UNIT_WEEK: 7}

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from itertools import islice
 
 import pytest
-from servicekit.zones import zone
 
 from autoimage.policy.v1 import policy_pb2
 from servicekit.timestamps import to_proto
+from servicekit.zones import zone
 from suite.points import moment_of, of_event, points
 
 
