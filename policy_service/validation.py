@@ -80,9 +80,13 @@ def update_policy(request: policy_service_pb2.UpdatePolicyRequest) -> _Found:
         found += v.fail("policy.name", "is required")
     if policy.state and (not mask.paths or masks.is_everything(mask)):
         found += v.fail("policy.state", "is changed by EnablePolicy and DisablePolicy; leave it out")
-    given = tuple(f"policy.{path}" for path in masks.chosen(policy, mask, POLICY_FIELDS))
-    place = policy.name.partition("/policies/")[0]
-    return found + [violation for violation in _policy(policy, place) if violation.field.startswith(given)]
+    given = [f"policy.{path}" for path in masks.chosen(policy, mask, POLICY_FIELDS)]
+    wrong = _policy(policy, policy.name.partition("/policies/")[0])
+    return found + [each for each in wrong if any(_is_in(each.field, path) for path in given)]
+
+
+def _is_in(field: str, path: str) -> bool:
+    return field == path or field.startswith((f"{path}.", f"{path}["))
 
 
 def updated_spec(spec: PolicySpec, request: policy_service_pb2.UpdatePolicyRequest) -> PolicySpec:

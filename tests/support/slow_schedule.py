@@ -83,6 +83,8 @@ def has_date(day: date, zone_name: str) -> bool:
 
 
 class Point(NamedTuple):
+    """A point of a schedule, what clocks show or should show then, and what became of that."""
+
     moment: datetime
     wall: datetime
     shift: str
@@ -99,9 +101,8 @@ class SlowGrid:
 
     def points(self) -> Iterator[Point]:
         """One by one, without end."""
-        yield Point(
-            self.moment, self.wall, "FOLD" if read(self.wall, self.zone_name) == (self.moment, "FOLD") else "NONE"
-        )
+        moment, shift = read(self.wall, self.zone_name)
+        yield Point(self.moment, self.wall, shift if moment == self.moment else "NONE")
         if self.interval.unit is Unit.HOUR:
             yield from self._hours()
             return
@@ -111,7 +112,8 @@ class SlowGrid:
             day, passed = day + DAY, passed + 1
             if passed % days == 0 and (days > 1 or has_date(day, self.zone_name)):
                 wall = datetime.combine(day, self.wall.time())
-                yield Point(*_swap(read(wall, self.zone_name), wall))
+                moment, shift = read(wall, self.zone_name)
+                yield Point(moment, wall, shift)
 
     def _hours(self) -> Iterator[Point]:
         moment = self.moment
@@ -128,10 +130,6 @@ class SlowGrid:
             if point.moment > moment:
                 return found
         raise AssertionError("endless")
-
-
-def _swap(read: tuple[datetime, str], wall: datetime) -> tuple[datetime, datetime, str]:
-    return read[0], wall, read[1]
 
 
 def grid_of(start: datetime, interval: Interval, zone_name: str) -> SlowGrid:

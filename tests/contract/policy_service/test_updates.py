@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, Schedule
 from policy_service.commands import update_policy as command
@@ -173,6 +174,9 @@ def test_fields_outside_the_mask_are_passed_over(service: PolicyService) -> None
     wrong: dict[str, Any] = {"display_name": "a b", "schedule": {"time_zone": "nowhere"}, "state": 2}
     updated = service.update("description", description="x", **wrong)
     assert (updated.description, updated.display_name, updated.state) == ("x", before.display_name, before.state)
+    wrong_window = Schedule(catch_up=Schedule.CATCH_UP_LATEST, catch_up_window=Duration(seconds=1))
+    updated = service.update("schedule.catch_up", schedule=wrong_window)
+    assert updated.schedule == with_schedule(catch_up=Schedule.CATCH_UP_LATEST)
 
 
 @pytest.mark.parametrize("paths", [[], ["*"]])

@@ -7,6 +7,7 @@ import pytest
 
 from policy_service.domain.errors import (
     AssociationLimit,
+    ExecutionsTooClose,
     InstanceElsewhere,
     InstanceNotFound,
     LocalSystemDisk,
@@ -17,6 +18,7 @@ from policy_service.domain.errors import (
     PolicyLimitReached,
     PolicyNotFound,
     RunNowPending,
+    ScheduleExhausted,
     StartTimeOutOfRange,
 )
 from servicekit.errors import Code, ServiceError
@@ -34,6 +36,7 @@ POLICY, INSTANCE, TOPIC = f"{PLACE}/policies/daily", f"{PLACE}/instances/web", f
         (LogTopicUnsuitable, TOPIC, "LOG_TOPIC_UNSUITABLE", {"log_topic": TOPIC}),
         (PolicyDisabled, POLICY, "POLICY_DISABLED", {"policy": POLICY}),
         (RunNowPending, POLICY, "RUN_NOW_PENDING", {"policy": POLICY}),
+        (ScheduleExhausted, POLICY, "SCHEDULE_EXHAUSTED", {"policy": POLICY}),
         (LocalSystemDisk, INSTANCE, "LOCAL_SYSTEM_DISK", {"instance": INSTANCE}),
     ],
 )
@@ -81,9 +84,16 @@ def test_an_instance_of_another_place() -> None:
 
 def test_a_start_time_too_near_or_too_far() -> None:
     earliest, latest = (datetime(year, 3, 2, 12, tzinfo=UTC) for year in (2026, 2027))
-    assert told(StartTimeOutOfRange("policy.schedule.start_time", earliest, latest)) == (
+    assert told(StartTimeOutOfRange("schedule.start_time", earliest, latest)) == (
         Code.INVALID_ARGUMENT,
         "START_TIME_OUT_OF_RANGE",
         {"earliest": "2026-03-02T12:00:00Z", "latest": "2027-03-02T12:00:00Z"},
-        (("policy.schedule.start_time", "START_TIME_OUT_OF_RANGE"),),
+        (("schedule.start_time", "START_TIME_OUT_OF_RANGE"),),
     )
+
+
+def test_executions_too_close() -> None:
+    metadata = {"policy": POLICY, "earliest": "2026-03-02T12:00:00Z"}
+    about = (("EXECUTIONS_TOO_CLOSE", POLICY),)
+    error = ExecutionsTooClose(POLICY, datetime(2026, 3, 2, 12, tzinfo=UTC))
+    assert told(error) == (Code.FAILED_PRECONDITION, "EXECUTIONS_TOO_CLOSE", metadata, about)
