@@ -223,6 +223,15 @@ def test_repeated_request_answers_the_same_copies_and_tries_the_others_again(ser
 
 
 @pytest.mark.rule("P14")
+def test_repeat_answers_the_copy_whatever_became_of_its_log_topic(service: PolicyService) -> None:
+    service.create()
+    service.logs.add(SOUTH_TOPIC)
+    first = service.replicate(to(log_topic=SOUTH_TOPIC), request_id=REQUEST)
+    service.logs.topics.clear()
+    assert service.replicate(to(log_topic=SOUTH_TOPIC), request_id=REQUEST) == first
+
+
+@pytest.mark.rule("P14")
 def test_request_id_with_another_body_is_refused_and_copies_nothing(service: PolicyService) -> None:
     service.create()
     service.replicate(to("cn-east-2"), request_id=REQUEST)

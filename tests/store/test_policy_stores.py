@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from policy_service.domain.association import Association
@@ -298,3 +300,18 @@ def test_lists_of_many_thousand_uids_are_one_statement(connection: sa.Connection
     insert(connection, policy())
     uids = [f"p-{number}" for number in range(40_000)]
     assert policies.existing(connection, uids) == {"p-1"}
+
+
+def test_log_topics_in_use_and_who_logs_to_them_are_found_by_their_index(connection: sa.Connection) -> None:
+    plans: list[str] = []
+
+    def explain(_: object, cursor: Any, statement: str, parameters: Any, *__: object) -> None:
+        plans.extend(row[3] for row in cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+    event.listen(connection, "before_cursor_execute", explain)
+    assert policies.topics_in_use(connection, "a", 500) == []
+    assert policies.logging_to(connection, ["a", "b"], 500) == []
+    event.remove(connection, "before_cursor_execute", explain)
+    found = [plan for plan in plans if "policies" in plan]
+    assert len(found) == 2
+    assert all("SEARCH policies USING INDEX ix_policies_log_topic" in plan for plan in found), plans

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from google.protobuf import text_format
 from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_service_pb2 as users
@@ -61,7 +62,7 @@ OUTPUT_ONLY = {
     "name": POLICY,
 }
 
-BY_UID = ("AckTriggers", "FilterAssociated", "ReportMissingInstances")
+BY_UID = ("AckTriggers", "FilterAssociated", "LookUpRetentions", "ReportMissingInstances")
 """Methods that name no resource."""
 
 Case = tuple[str, Message, str]
@@ -367,11 +368,8 @@ def test_a_name_of_the_wrong_kind_is_its_item_s_own_error(service: PolicyService
 
 @pytest.mark.parametrize("method", [method for method in good() if method not in ("LeaseTriggers", *BY_UID)])
 def test_a_region_that_is_not_served_is_refused(service: PolicyService, method: str) -> None:
-    request: Any = good()[method]
-    about = request.policy if method == "UpdatePolicy" else request
-    for field in ("parent", "name", "policy"):
-        if isinstance(getattr(about, field, None), str):
-            setattr(about, field, getattr(about, field).replace("cn-north-1", "mars-1"))
+    served = good()[method]
+    request = text_format.Parse(str(served).replace("cn-north-1", "mars-1"), type(served)())
     error = error_of(call, service, method, request)
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "REGION_NOT_SERVED")
 

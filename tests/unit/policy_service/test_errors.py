@@ -84,7 +84,7 @@ def test_an_instance_of_another_place() -> None:
 
 def test_a_start_time_too_near_or_too_far() -> None:
     earliest, latest = (datetime(year, 3, 2, 12, tzinfo=UTC) for year in (2026, 2027))
-    assert told(StartTimeOutOfRange("policy.schedule.start_time", earliest, latest)) == (
+    assert told(StartTimeOutOfRange("schedule.start_time", earliest, latest)) == (
         Code.INVALID_ARGUMENT,
         "START_TIME_OUT_OF_RANGE",
         {"earliest": "2026-03-02T12:00:00Z", "latest": "2027-03-02T12:00:00Z"},
