@@ -52,6 +52,7 @@ def _compile(pattern: str, *, wildcards: bool) -> re.Pattern[str]:
     return re.compile(_VARIABLE.sub(segment, pattern))
 
 
+REGION = Pattern("regions/{region}")
 _PLACE = "accounts/{account}/regions/{region}"
 ACCOUNT_REGION = Pattern(_PLACE)
 POLICY = Pattern(_PLACE + "/policies/{policy}")

@@ -14,7 +14,7 @@ from servicekit.errors import FieldViolation
 # The stubs of googleapis-common-protos and protobuf do not fit each other here.
 _REFERENCE: Any = resource_pb2.resource_reference
 REASON = "REGION_NOT_SERVED"
-_REGION = re.compile(r"accounts/[^/]*/regions/([^/]+)(?:/|$)")
+_REGION = re.compile(r"(?:accounts/[^/]*/)?regions/([^/]+)(?:/|$)")
 
 
 def region_of(name: str) -> str | None:

@@ -29,7 +29,8 @@ def test_items_that_are_looked_at_one_by_one_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "-", "nonsense", "accounts/a/regions/-", "accounts/-/regions/-/books/b", "regions/x"]
+    "name",
+    ["", "-", "nonsense", "accounts/a/regions/-", "accounts/-/regions/-/books/b", "regions/-", "shelves/regions/x"],
 )
 def test_wildcards_and_what_is_no_name_pass(name: str) -> None:
     assert regions.violations(GetBookRequest(name=name), SERVED) == []
@@ -38,4 +39,5 @@ def test_wildcards_and_what_is_no_name_pass(name: str) -> None:
 def test_the_region_of_a_name() -> None:
     assert regions.region_of("accounts/a/regions/r/books/b") == "r"
     assert regions.region_of("accounts/a/regions/r") == "r"
+    assert regions.region_of("regions/r") == "r"
     assert regions.region_of("accounts/a") is None
