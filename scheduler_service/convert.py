@@ -1,12 +1,18 @@
 """Domain values as the contract tells them."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from autoimage.scheduler.v1 import execution_pb2 as pb
 from autoimage.scheduler.v1 import execution_service_pb2
 from autoimage.type.v1 import disks_pb2, missed_pb2, reason_pb2
 from scheduler_service.domain.executions import Execution, Missed, TaskCounts
+from scheduler_service.domain.replicas import Replica
 from scheduler_service.domain.tasks import Task
 from scheduler_service.plans import Planned
 from scheduler_service.queries import SchedulerStatus
+from servicekit import zones
+from servicekit.names import REGION
 from servicekit.timestamps import to_proto, to_proto_or_none
 
 
@@ -44,12 +50,13 @@ def image_task(execution: Execution, task: Task) -> pb.ImageTask:
         build_start_time=to_proto_or_none(task.build_start_time),
         end_time=to_proto_or_none(task.end_time),
         late_image_time=to_proto_or_none(task.late_image_time),
+        planned_start_time=to_proto(task.planned_start_time),
         image_delete_time=to_proto_or_none(task.image_delete_time),
     )
 
 
 def scheduler_status(value: SchedulerStatus) -> execution_service_pb2.SchedulerStatus:
-    return execution_service_pb2.SchedulerStatus(
+    status = execution_service_pb2.SchedulerStatus(
         product_time=to_proto(value.product_time),
         next_due_time=to_proto_or_none(value.next_due_time),
         last_poll_time=to_proto_or_none(value.last_poll_time),
@@ -59,6 +66,33 @@ def scheduler_status(value: SchedulerStatus) -> execution_service_pb2.SchedulerS
         oldest_pending_time=to_proto_or_none(value.oldest_pending_time),
         undelivered_log_entries=value.undelivered_log_entries,
         dropped_log_entries=value.dropped_log_entries,
+        time_zone_data_version=zones.VERSION,
+        replicas=[_replica(replica) for replica in value.replicas],
+        paused_regions=[region_status(region, since) for region, since in value.paused_regions.items()],
+    )
+    if value.lateness is not None:
+        status.lateness.FromTimedelta(value.lateness)
+    return status
+
+
+def _replica(value: Replica) -> execution_service_pb2.SchedulerReplica:
+    return execution_service_pb2.SchedulerReplica(
+        name=value.name, last_seen_time=to_proto(value.last_seen), version=value.version
+    )
+
+
+def region_status(region: str, paused_since: datetime | None) -> execution_service_pb2.RegionStatus:
+    """None: the region is not paused."""
+    return execution_service_pb2.RegionStatus(
+        name=REGION.format(region=region),
+        paused=paused_since is not None,
+        pause_time=to_proto_or_none(paused_since),
+    )
+
+
+def watch_response(executions: Sequence[Execution], resume_token: str) -> execution_service_pb2.WatchExecutionsResponse:
+    return execution_service_pb2.WatchExecutionsResponse(
+        executions=map(execution, executions), resume_token=resume_token
     )
 
 

@@ -11,6 +11,7 @@ from scheduler_service.peers.logs import Logs
 from scheduler_service.peers.policies import Policies
 from servicekit.clock import Clocks
 from servicekit.database import Database
+from servicekit.streams import News
 
 
 class LastPoll:
@@ -32,7 +33,10 @@ class LastPoll:
 
 @dataclass(frozen=True)
 class Dependencies:
-    """`notify` says that something was written that other steps may want to go on with."""
+    """`notify` says that something was written that other steps may want to go on with; `news` tells it to watches.
+
+    `max_builds_in_flight` is for each account and region; 0: no limit.
+    """
 
     database: Database
     clocks: Clocks
@@ -42,5 +46,8 @@ class Dependencies:
     logs: Logs
     scheduler: str
     task_lease: timedelta
+    version: str = ""
+    max_builds_in_flight: int = 0
+    news: News = field(default_factory=News)
     notify: Callable[[], None] = lambda: None
     last_poll: LastPoll = field(default_factory=LastPoll)

@@ -1,14 +1,17 @@
 """Puts the scheduler service together: the only place that knows everything."""
 
 import functools
+import importlib.metadata
 import os
 import random
+import secrets
 import socket
 from collections.abc import Callable
 from datetime import timedelta
 
 from autoimage.scheduler.v1 import execution_service_pb2_grpc
 from scheduler_service.dependencies import Dependencies
+from scheduler_service.domain.replicas import SAY_EVERY
 from scheduler_service.peers.compute import Compute
 from scheduler_service.peers.logs import Logs
 from scheduler_service.peers.policies import Policies
@@ -16,8 +19,10 @@ from scheduler_service.servicer import ExecutionServicer
 from scheduler_service.settings import Settings
 from scheduler_service.steps.deliver import deliver
 from scheduler_service.steps.follow import follow
+from scheduler_service.steps.keep_house import keep_house
 from scheduler_service.steps.resolve import resolve
 from scheduler_service.steps.retain import retain
+from scheduler_service.steps.say_at_work import say_at_work
 from scheduler_service.steps.send import send
 from scheduler_service.steps.take_up import take_up
 from scheduler_service.store import schema
@@ -29,6 +34,8 @@ from servicekit.loop import Loop, Wake
 from servicekit.migrations import upgrade
 from servicekit.server import Server, Service
 
+_HOUSEKEEPING = timedelta(hours=1)
+"""In operating time, at the latest."""
 _SERVICE = "autoimage.scheduler.v1.ExecutionService"
 
 
@@ -46,11 +53,17 @@ def compose(settings: Settings) -> Service:
         policies=Policies(policy),
         compute=Compute(compute),
         logs=Logs(log),
-        scheduler=f"{socket.gethostname()}/{os.getpid()}",
+        scheduler=f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}",
         task_lease=timedelta(seconds=settings.task_lease_seconds),
+        version=importlib.metadata.version("automatic-image-policy"),
+        max_builds_in_flight=settings.max_builds_in_flight,
         notify=functools.partial(_wake_followers, loops),
     )
     loops.extend(_loops(deps, settings.senders))
+    quiet = [
+        Loop("say_at_work", functools.partial(say_at_work, deps), deps.clocks, idle=SAY_EVERY),
+        Loop("keep_house", functools.partial(keep_house, deps), deps.clocks, idle=_HOUSEKEEPING),
+    ]
     servicers = [
         (
             execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server,
@@ -59,7 +72,7 @@ def compose(settings: Settings) -> Service:
         )
     ]
     closing = [policy.close, compute.close, log.close, database.dispose]
-    return Service(Server(settings, servicers, database.ping), loops, closing)
+    return Service(Server(settings, servicers, database.ping), [*loops, *quiet], closing)
 
 
 def _wake_followers(loops: list[Loop]) -> None:

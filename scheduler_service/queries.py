@@ -1,14 +1,16 @@
 """What users ask about executions; nothing here writes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from scheduler_service.commands.claim_tasks import next_due
 from scheduler_service.dependencies import Dependencies
 from scheduler_service.domain.executions import Execution
+from scheduler_service.domain.replicas import AT_WORK, Replica
 from scheduler_service.domain.tasks import Phase, Task, TaskState
 from scheduler_service.store import executions as execution_store
-from scheduler_service.store import outbox
+from scheduler_service.store import outbox, regions, replicas
 from scheduler_service.store import series as series_store
 from scheduler_service.store import tasks as task_store
 from servicekit.errors import NotFound
@@ -16,6 +18,8 @@ from servicekit.names import EXECUTION, POLICY
 from servicekit.paging import Page
 from servicekit.timestamps import to_micros
 
+_LATEST = 100
+"""Executions that the scheduler's lateness is told of."""
 _PHASES_UNDER_WAY = (Phase.SEND, Phase.FOLLOW, Phase.RESOLVE, Phase.LATE)
 
 
@@ -42,6 +46,9 @@ class SchedulerStatus:
     oldest_pending_time: datetime | None
     undelivered_log_entries: int
     dropped_log_entries: int
+    replicas: Sequence[Replica]
+    paused_regions: Mapping[str, datetime]
+    lateness: timedelta | None
 
 
 def get_execution(deps: Dependencies, name: str) -> Execution:
@@ -91,17 +98,24 @@ def scheduler_status(deps: Dependencies) -> SchedulerStatus:
     now = deps.clocks.product.now()
     polled, policy_due = deps.last_poll.get()
     with deps.database.read() as connection:
-        wishes = [task_store.next_due(connection, _PHASES_UNDER_WAY, now), series_store.next_due(connection, now)]
-        next_due = [moment for later, due in wishes for moment in (later, now if due else None)]
-        counts = task_store.count_open(connection)
+        paused = regions.paused(connection)
+        wishes = [
+            next_due(deps, connection, _PHASES_UNDER_WAY, now),
+            series_store.next_due(connection, now, paused=paused),
+        ]
+        due_times = [moment for later, due in wishes for moment in (later, now if due else None)]
+        counts = task_store.count_open(connection, now)
         return SchedulerStatus(
             product_time=now,
-            next_due_time=min(filter(None, [*next_due, policy_due]), default=None),
+            next_due_time=min(filter(None, [*due_times, policy_due]), default=None),
             last_poll_time=polled,
             running_executions=execution_store.count_running(connection),
             pending_tasks=counts.get(TaskState.PENDING, 0),
             building_tasks=counts.get(TaskState.BUILDING, 0),
-            oldest_pending_time=task_store.oldest_pending(connection),
+            oldest_pending_time=task_store.oldest_pending(connection, now),
             undelivered_log_entries=outbox.count(connection),
             dropped_log_entries=outbox.dropped(connection),
+            replicas=replicas.seen_since(connection, deps.clocks.operating.now() - AT_WORK),
+            paused_regions=paused,
+            lateness=execution_store.lateness(connection, _LATEST),
         )

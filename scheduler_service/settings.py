@@ -14,3 +14,6 @@ class Settings(ServerSettings):
     log_address: str = setting("127.0.0.1:50054", "where the log service listens", address)
     task_lease_seconds: int = setting(30, "how long a replica has for the tasks that it took up", integer(1, 3600))
     senders: int = setting(2, "threads that send builds to compute", integer(1, 16))
+    max_builds_in_flight: int = setting(
+        0, "builds in flight at most, for each account and region; 0: no limit", integer(0, 1_000_000)
+    )

@@ -3,15 +3,19 @@
 from collections.abc import Collection
 
 from autoimage.scheduler.v1.execution_service_pb2 import (
+    CancelExecutionRequest,
     GetExecutionRequest,
     GetSchedulerStatusRequest,
     ListExecutionsRequest,
     ListImageTasksRequest,
+    PauseRegionRequest,
     PlanRetentionRequest,
+    ResumeRegionRequest,
+    WatchExecutionsRequest,
 )
 from servicekit import validation as v
 from servicekit.errors import FieldViolation
-from servicekit.names import EXECUTION, POLICY
+from servicekit.names import EXECUTION, POLICY, REGION
 
 _MAX_STATES = 20
 _MAX_KEEP_DAYS = 36_500
@@ -28,6 +32,22 @@ def list_executions(request: ListExecutionsRequest) -> list[FieldViolation]:
     found += _states(filter.states)
     found += v.timestamp("filter.start_time", filter.start_time) + v.timestamp("filter.end_time", filter.end_time)
     return found + v.request_id("filter.run_id", filter.run_id)
+
+
+def watch_executions(request: WatchExecutionsRequest) -> list[FieldViolation]:
+    return _parent(request.parent)
+
+
+def pause_region(request: PauseRegionRequest) -> list[FieldViolation]:
+    return v.name("name", request.name, REGION)
+
+
+def resume_region(request: ResumeRegionRequest) -> list[FieldViolation]:
+    return v.name("name", request.name, REGION)
+
+
+def cancel_execution(request: CancelExecutionRequest) -> list[FieldViolation]:
+    return v.name("name", request.name, EXECUTION)
 
 
 def _parent(name: str) -> list[FieldViolation]:

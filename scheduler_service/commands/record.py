@@ -16,7 +16,7 @@ from scheduler_service.domain.executions import Execution, ExecutionState, closi
 from scheduler_service.domain.retention import KeptImage, Series
 from scheduler_service.domain.tasks import Task
 from scheduler_service.store import executions as execution_store
-from scheduler_service.store import kept_images, outbox
+from scheduler_service.store import kept_images, outbox, places
 from scheduler_service.store import series as series_store
 from scheduler_service.store import tasks as task_store
 
@@ -44,8 +44,22 @@ def record(connection: sa.Connection, changes: Sequence[Change], now: datetime) 
     ]
     outbox.add(connection, entries)
     _keep_images(connection, kept, executions, now)
-    _close(connection, _ended(kept), now)
+    numbers = places.add(connection, _begun(kept), ended_places(kept))
+    _close(connection, _ended(kept), {uid: numbers.get(found.place, 0) for uid, found in executions.items()}, now)
     return kept
+
+
+def ended_places(changes: Iterable[Change]) -> set[str]:
+    """Where tasks ended by these changes: their executions changed."""
+    return {before.place for before, after in changes if after.state.ended and not before.state.ended}
+
+
+def _begun(changes: Iterable[Change]) -> Counter[str]:
+    """How many more builds are in flight by these changes, by place: fewer where the number is negative."""
+    found: Counter[str] = Counter()
+    for before, after in changes:
+        found[before.place] += after.in_flight - before.in_flight
+    return found
 
 
 def _keep_images(
@@ -94,7 +108,9 @@ def _ended(changes: Iterable[Change]) -> dict[str, Counter[str]]:
     return found
 
 
-def _close(connection: sa.Connection, ended: Mapping[str, Mapping[str, int]], now: datetime) -> None:
+def _close(
+    connection: sa.Connection, ended: Mapping[str, Mapping[str, int]], numbers: Mapping[str, int], now: datetime
+) -> None:
     """Counts ended tasks; the transaction that ends an execution's last task ends the execution.
 
     The counts are read after they were updated, under the update's lock: of two transactions that end the last two
@@ -102,7 +118,7 @@ def _close(connection: sa.Connection, ended: Mapping[str, Mapping[str, int]], no
     """
     if not ended:
         return
-    execution_store.count_ended(connection, ended)
+    execution_store.count_ended(connection, ended, numbers)
     closed = [
         _closed(execution, now)
         for execution in execution_store.by_uid(connection, ended).values()

@@ -5,12 +5,14 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from scheduler_service.domain.retention import KEEP_FOREVER, Retention
 
 _NAMESPACE = uuid.UUID("6f0a3c1e-8f5b-5c52-9d0e-0d6a7f3f2b11")
 """Never changes: build requests of all times are recognised by ids derived from it."""
+KEPT = timedelta(days=400)
+"""How long an execution that has ended can be read (X10); product time."""
 
 
 class Kind(enum.StrEnum):
@@ -84,9 +86,14 @@ class Execution:
     image_expire_time: datetime | None = None
 
     @property
+    def place(self) -> str:
+        """Its account and region: `accounts/{account}/regions/{region}`."""
+        return place_name(self.account, self.region)
+
+    @property
     def policy(self) -> str:
         """The policy's full name."""
-        return f"accounts/{self.account}/regions/{self.region}/policies/{self.policy_id}"
+        return f"{self.place}/policies/{self.policy_id}"
 
     @property
     def name(self) -> str:
@@ -104,7 +111,10 @@ class TriggeredInstance:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What the policy service leased to us: something to run, points to record as missed, or both."""
+    """What the policy service leased to us: something to run, points to record as missed, or both.
+
+    `spread` is over how much time the builds of the run are to begin.
+    """
 
     uid: str
     kind: Kind
@@ -120,6 +130,17 @@ class Trigger:
     instances: tuple[TriggeredInstance, ...] = field(default=())
     missed: Missed | None = None
     retention: Retention = KEEP_FOREVER
+    spread: timedelta = timedelta(0)
+
+    @property
+    def place(self) -> str:
+        """Its account and region: `accounts/{account}/regions/{region}`."""
+        return place_name(self.account, self.region)
+
+
+def place_name(account: str, region: str) -> str:
+    """An account and region, as places are named: `accounts/{account}/regions/{region}`."""
+    return f"accounts/{account}/regions/{region}"
 
 
 def execution_key(kind: Kind, scheduled_time: datetime, run_id: str) -> str:
@@ -153,6 +174,25 @@ def build_request_id(policy_uid: str, key: str, instance: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{policy_uid}/{key}/{instance}"))
 
 
+def planned_start(execution: Execution, instance: str, spread: timedelta) -> datetime:
+    """When the build of an instance is to begin (D6): the execution's time, and the instance's own offset.
+
+    What is late or asked for by a user counts from the moment of triggering; a user's run is not spread.
+    """
+    if execution.kind is Kind.SCHEDULED:
+        return execution.scheduled_time + spread_offset(execution.policy_uid, instance, spread)
+    if execution.kind is Kind.CATCH_UP:
+        return execution.trigger_time + spread_offset(execution.policy_uid, instance, spread)
+    return execution.trigger_time
+
+
+def spread_offset(policy_uid: str, instance: str, spread: timedelta) -> timedelta:
+    """From 0 to below `spread`, evenly over the instances, and always the same for a policy and an instance (D6)."""
+    drawn = int.from_bytes(hashlib.sha256(f"{policy_uid}/{instance}".encode()).digest()[:8])
+    micros = spread // timedelta(microseconds=1)
+    return timedelta(microseconds=drawn * micros >> 64)
+
+
 def closing_state(counts: TaskCounts) -> ExecutionState:
     """The final state of an execution whose tasks have all ended (X2)."""
     if counts.succeeded == counts.total:
@@ -164,6 +204,18 @@ def closing_state(counts: TaskCounts) -> ExecutionState:
     if counts.cancelled == counts.total:
         return ExecutionState.CANCELLED
     return ExecutionState.FAILED
+
+
+def poisoned_record_uid(trigger: Trigger) -> str | None:
+    """The uid of the record that the trigger's points were missed, if it should become one (D3); None: nothing to run.
+
+    A trigger whose acknowledgements are lost again and again is given up by the policy service as POISONED although its
+    execution is written; or its execution is about to be written by a slow replica when the record is there already.
+    """
+    if trigger.kind is Kind.MISSED or trigger.scheduled_time is None:
+        return None
+    first = trigger.missed.first if trigger.missed else trigger.scheduled_time
+    return execution_uid(trigger.policy_uid, execution_key(Kind.MISSED, first, ""))
 
 
 def executions_of(trigger: Trigger, now: datetime) -> Sequence[Execution]:

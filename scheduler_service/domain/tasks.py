@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 START_WINDOW = timedelta(hours=1)
-"""How long after the moment of triggering a build may be begun (X4, X5); product time."""
+"""How long after its planned start a build may be begun (X4, X5); product time."""
 BUILD_DEADLINE = timedelta(hours=24)
 """How long after its acceptance a build may take (X5); product time."""
 RETRY_FIRST = timedelta(seconds=0.2)
@@ -73,10 +73,11 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """An image as compute told of it. `reason` is set in state ERROR."""
+    """An image as compute told of it, and when it accepted the build (product time). `reason` is set in state ERROR."""
 
     image: str
     state: BuildState
+    create_time: datetime
     included: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     reason: str = ""
@@ -106,8 +107,9 @@ class Task:
     """An image task as it is stored.
 
     `fence` is the number of the claim: a result is written only if no later claim was made. `sent` says whether a
-    create may have reached compute. `end_state` and `end_reason` say how the task ends once it is resolved. A claimed
-    task's `due_operating` is the end of its lease.
+    create may have reached compute, `in_flight` whether the task counts as a build in flight (X7): from the moment at
+    which it may be sent until it has ended or compute has refused it for now. `end_state` and `end_reason` say how the
+    task ends once it is resolved. A claimed task's `due_operating` is the end of its lease.
     """
 
     execution_uid: str
@@ -116,11 +118,13 @@ class Task:
     association_uid: str
     request_id: str
     trigger_time: datetime
+    planned_start_time: datetime
     state: TaskState
     phase: Phase
     create_time: datetime
     due_product: datetime | None
     due_operating: datetime
+    in_flight: bool = False
     fence: int = 0
     tries: int = 0
     attempt_count: int = 0
@@ -141,6 +145,11 @@ class Task:
         return self.instance.rpartition("/")[2]
 
     @property
+    def place(self) -> str:
+        """Its account and region: `accounts/{account}/regions/{region}`."""
+        return self.instance.partition("/instances/")[0]
+
+    @property
     def has_image(self) -> bool:
         """Whether its image became available, in time or late."""
         return self.state is TaskState.SUCCEEDED or self.late_image_time is not None
@@ -148,7 +157,18 @@ class Task:
     @property
     def window_end(self) -> datetime:
         """Until when a build may be begun; product time."""
-        return self.trigger_time + START_WINDOW
+        return self.planned_start_time + START_WINDOW
+
+
+def claimed(task: Task, lease_end: datetime, product: datetime) -> Task:
+    """The task in the hands of one step until the lease ends; one that may be sent counts as a build in flight."""
+    may_be_sent = task.phase is Phase.SEND and product <= task.window_end
+    return replace(task, fence=task.fence + 1, due_operating=lease_end, in_flight=task.in_flight or may_be_sent)
+
+
+def withdrawn(task: Task, state: TaskState, reason: str, product: datetime, operating: datetime) -> Task:
+    """A task on its way to an end without its holder's doing: whoever has a claim on it can't send it any more."""
+    return replace(ending(task, state, reason, product, operating), fence=task.fence + 1)
 
 
 def moved(task: Task, phase: Phase, product: datetime, operating: datetime) -> Task:
@@ -163,6 +183,7 @@ def ended(task: Task, state: TaskState, reason: str, now: datetime) -> Task:
         state=state,
         reason=reason,
         phase=Phase.DONE,
+        in_flight=False,
         due_product=None,
         end_time=now,
         end_state=None,
@@ -202,13 +223,14 @@ def accepted(task: Task, build: Build, product: datetime, operating: datetime) -
     return replace(
         following,
         state=TaskState.BUILDING,
+        in_flight=True,
         reason="",
         end_state=None,
         end_reason="",
         image=build.image,
         included=build.included,
         left_out=build.left_out,
-        build_start_time=task.build_start_time or product,
+        build_start_time=build.create_time,
     )
 
 
@@ -230,18 +252,24 @@ def refused(task: Task, refusal: Refusal, product: datetime, operating: datetime
 
 
 def _busy(task: Task, reason: str, product: datetime, operating: datetime) -> Task:
-    """Tried again after 1, 2, 4 … 10 minutes of product time, the last time at the end of the start window (X4)."""
+    """Tried again after 1, 2, 4 … 10 minutes of product time, the last time at the end of the start window (X4).
+
+    Meanwhile it does not count as a build in flight. Should an earlier create of it arrive in spite of the answer, the
+    next try learns so.
+    """
     last = task.window_end - BUSY_LAST
     if product >= last:
         return ending(task, TaskState.FAILED, reason, product, operating)
     tries = _tries(task, reason)
     again = product + min(BUSY_FIRST * 2 ** min(tries, 8), BUSY_MOST)
-    return replace(task, reason=reason, tries=tries + 1, due_product=min(again, last), due_operating=operating)
+    waiting = replace(task, reason=reason, tries=tries + 1, in_flight=False)
+    return replace(waiting, due_product=min(again, last), due_operating=operating)
 
 
-def past_window(task: Task, product: datetime, operating: datetime) -> Task:
+def past_window(task: Task, product: datetime, operating: datetime, *, paused: bool) -> Task:
     """The end of a task for which no build was accepted within the start window; says what stood in the way last."""
-    return ending(task, TaskState.FAILED, task.reason or "START_WINDOW_PASSED", product, operating)
+    reason = "REGION_PAUSED" if paused else task.reason or "START_WINDOW_PASSED"
+    return ending(task, TaskState.FAILED, reason, product, operating)
 
 
 def observed(task: Task, build: Build | None, product: datetime, operating: datetime) -> Task:

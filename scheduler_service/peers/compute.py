@@ -17,7 +17,7 @@ from scheduler_service.domain.tasks import Build, BuildState, LeftOut, Refusal, 
 from servicekit.client import Client
 from servicekit.errors import Code, ServiceError, Unavailable
 from servicekit.status import from_status
-from servicekit.timestamps import to_proto, to_proto_or_none
+from servicekit.timestamps import from_proto, to_proto, to_proto_or_none
 
 _ANYWHERE = "accounts/-/regions/-"
 _REASONS = {number: name.removeprefix("REASON_") for name, number in reason_pb2.Reason.items() if number}
@@ -116,6 +116,7 @@ def _build(image: compute_pb2.Image) -> Build:
     return Build(
         image=image.name,
         state=state,
+        create_time=from_proto(image.create_time),
         included=tuple(disk.device_name for disk in image.disks),
         left_out=tuple(LeftOut(disk.device_name, _reason(disk.reason)) for disk in image.left_out_disks),
         reason=(_reason(image.reason) or COMPUTE_REFUSED) if state is BuildState.ERROR else "",

@@ -56,6 +56,11 @@ class Policies:
         )
         return Associated(frozenset(response.association_uids), frozenset(response.deleted_policy_uids))
 
+    def disable_logging(self, topics: Collection[tuple[str, str]]) -> None:
+        """Reports log topics that do not exist any more, each with a policy that logs to it; up to 500."""
+        missing = [pb.MissingLogTopic(policy=policy, log_topic=topic) for policy, topic in topics]
+        self._client.call(self._stub.DisableLogging, pb.DisableLoggingRequest(missing_log_topics=missing))
+
     def report_missing(self, tasks: Collection[Task]) -> None:
         self._client.call(
             self._stub.ReportMissingInstances, pb.ReportMissingInstancesRequest(associations=_references(tasks))
@@ -95,6 +100,7 @@ def _trigger(trigger: pb.Trigger) -> Trigger:
         trigger_time=from_proto(trigger.trigger_time),
         instances=tuple(TriggeredInstance(item.instance, item.uid) for item in trigger.associations),
         missed=_missed(trigger.missed) if trigger.HasField("missed") else None,
+        spread=trigger.spread.ToTimedelta(),
         retention=retention_of(trigger.retention),
     )
 

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from scheduler_service.commands.record import Change, record
+from scheduler_service.commands.claim_tasks import claim_tasks, next_due
+from scheduler_service.commands.record import Change, ended_places, record
 from scheduler_service.dependencies import Dependencies
 from scheduler_service.domain.executions import Execution
 from scheduler_service.domain.tasks import Phase, Task, put_off
 from scheduler_service.store import executions as execution_store
-from scheduler_service.store import tasks as task_store
 from servicekit.errors import ServiceError
 from servicekit.loop import Wake
 
@@ -48,14 +48,12 @@ def _take(deps: Dependencies, phases: Collection[Phase]) -> tuple[Batch | None, 
     """A batch, or when to come back. Nothing is written while nothing is due."""
     product, operating = deps.clocks.product.now(), deps.clocks.operating.now()
     with deps.database.read() as connection:
-        later, due = task_store.next_due(connection, phases, product)
+        later, due = next_due(deps, connection, phases, product)
     if due is None or due > operating:
         return None, Wake(product=later, operating=due)
     lease_end = operating + deps.task_lease
     with deps.database.write() as connection:
-        tasks = task_store.claim(
-            connection, phases, product=product, operating=operating, lease_end=lease_end, limit=BATCH
-        )
+        tasks = claim_tasks(deps, connection, phases, lease_end, BATCH)
         executions = execution_store.by_uid(connection, {task.execution_uid for task in tasks})
     return (Batch(tasks, executions, lease_end), Wake()) if tasks else (None, Wake())
 
@@ -66,6 +64,7 @@ def write(deps: Dependencies, changes: Sequence[Change]) -> list[Change]:
         return []
     with deps.database.write() as connection:
         kept = record(connection, changes, deps.clocks.product.now())
+    deps.news.tell(ended_places(kept))
     for before, after in kept:
         if after.state.ended and not before.state.ended:
             _LOG.info(

@@ -28,7 +28,7 @@ from scheduler_service.domain.retention import (
 )
 from scheduler_service.peers.compute import Deletion
 from scheduler_service.steps.claims import AFTER_FAILURE, asked_for
-from scheduler_service.store import kept_images
+from scheduler_service.store import kept_images, regions
 from scheduler_service.store import series as series_store
 from servicekit.errors import ServiceError
 from servicekit.loop import Wake
@@ -60,15 +60,22 @@ def retain(deps: Dependencies) -> Wake:
 
 
 def _take(deps: Dependencies) -> tuple[_Claim | None, Wake]:
-    """A claim, or when to come back. Nothing is written while nothing is due."""
+    """A claim, or when to come back; none in a paused region. Nothing is written while nothing is due."""
     product, operating = deps.clocks.product.now(), deps.clocks.operating.now()
     with deps.database.read() as connection:
-        later, due = series_store.next_due(connection, product)
+        later, due = series_store.next_due(connection, product, paused=regions.paused(connection))
     if due is None or due > operating:
         return None, Wake(product=later, operating=due)
     end = operating + deps.task_lease
     with deps.database.write() as connection:
-        found = series_store.claim(connection, product=product, operating=operating, lease_end=end, limit=SERIES)
+        found = series_store.claim(
+            connection,
+            product=product,
+            operating=operating,
+            lease_end=end,
+            limit=SERIES,
+            paused=regions.paused(connection),
+        )
     return (_Claim(found, end), Wake()) if found else (None, Wake())
 
 

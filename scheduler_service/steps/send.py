@@ -8,6 +8,7 @@ import structlog
 from scheduler_service.commands.record import Change
 from scheduler_service.dependencies import Dependencies
 from scheduler_service.domain import refusals
+from scheduler_service.domain.claims import Gate
 from scheduler_service.domain.tasks import (
     Build,
     Phase,
@@ -21,6 +22,7 @@ from scheduler_service.domain.tasks import (
 )
 from scheduler_service.peers.policies import Associated
 from scheduler_service.steps.claims import Batch, put_off_all, run, write
+from scheduler_service.store import regions
 from servicekit.errors import ServiceError
 from servicekit.loop import Wake
 
@@ -56,7 +58,12 @@ def _send(deps: Dependencies, batch: Batch) -> bool:
 def _within_window(deps: Dependencies, tasks: Sequence[Task]) -> list[Task]:
     """Ends the tasks whose start window has passed (X4, X5); returns the others."""
     product, operating = deps.clocks.product.now(), deps.clocks.operating.now()
-    write(deps, [Change(t, past_window(t, product, operating)) for t in tasks if product > t.window_end])
+    expired = [task for task in tasks if product > task.window_end]
+    if expired:
+        with deps.database.read() as connection:
+            gate = Gate(frozenset(regions.paused(connection)))
+        changes = [(task, past_window(task, product, operating, paused=gate.is_paused(task.place))) for task in expired]
+        write(deps, [Change(*change) for change in changes])
     return [task for task in tasks if product <= task.window_end]
 
 

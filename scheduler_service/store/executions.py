@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from scheduler_service.domain.executions import Execution, ExecutionState, Kind, Missed, TaskCounts
-from scheduler_service.store.schema import executions
+from scheduler_service.domain.executions import Execution, ExecutionState, Kind, Missed, TaskCounts, Trigger
+from scheduler_service.domain.tasks import Phase
+from scheduler_service.store.schema import executions, image_tasks
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 
-_COLUMNS = list(executions.columns)
+_COLUMNS = [column for column in executions.columns if column.name != "change"]
 _COUNTS = ("total", "open", "succeeded", "failed", "skipped", "cancelled")
 _CHUNK = 500
 T = TypeVar("T")
@@ -25,8 +26,22 @@ def known(connection: sa.Connection, uids: Collection[str]) -> set[str]:
     return found
 
 
-def insert(connection: sa.Connection, new: Iterable[Execution]) -> None:
-    rows = [_row(execution) for execution in new]
+def has_run(connection: sa.Connection, trigger: Trigger, scheduled: datetime) -> bool:
+    """Whether there is an execution of the trigger's policy at this time that is no record of missed points."""
+    query = sa.select(executions.c.uid).where(
+        executions.c.account == trigger.account,
+        executions.c.region == trigger.region,
+        executions.c.policy_id == trigger.policy_id,
+        executions.c.policy_uid == trigger.policy_uid,
+        executions.c.scheduled_time == to_micros(scheduled),
+        executions.c.kind != Kind.MISSED.value,
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def insert(connection: sa.Connection, new: Iterable[Execution], changes: Mapping[str, int]) -> None:
+    """`changes`: the number of this change, by place."""
+    rows = [_row(execution) | {"change": changes[execution.place]} for execution in new]
     if rows:
         connection.execute(sa.insert(executions), rows)
 
@@ -81,18 +96,39 @@ def page(
     return [_execution(row) for row in connection.execute(query).mappings()]
 
 
-def count_ended(connection: sa.Connection, ended: Mapping[str, Mapping[str, int]]) -> None:
-    """Moves counts from `open` to the states in which tasks ended, by execution uid. Rows are locked in key order."""
+def changed_after(
+    connection: sa.Connection, account: str, region: str, after: tuple[int, str], limit: int
+) -> list[tuple[int, str, str]]:
+    """(number of the change, uid, policy id) of the next executions that changed, in the order of their changes."""
+    query = (
+        sa.select(executions.c.change, executions.c.uid, executions.c.policy_id)
+        .where(
+            executions.c.account == account,
+            executions.c.region == region,
+            sa.tuple_(executions.c.change, executions.c.uid) > sa.tuple_(*after),
+        )
+        .order_by(executions.c.change, executions.c.uid)
+        .limit(limit)
+    )
+    return [(row.change, row.uid, row.policy_id) for row in connection.execute(query)]
+
+
+def count_ended(connection: sa.Connection, ended: Mapping[str, Mapping[str, int]], changes: Mapping[str, int]) -> None:
+    """Moves counts from `open` to the states in which tasks ended. Both by execution uid; `changes`: its number.
+
+    Rows are locked in key order.
+    """
     statement = (
         sa.update(executions)
         .where(executions.c.uid == sa.bindparam("key"))
         .values(
-            {"open": executions.c.open - sa.bindparam("all_ended")}
+            {"open": executions.c.open - sa.bindparam("all_ended"), "change": sa.bindparam("number")}
             | {name: executions.c[name] + sa.bindparam(f"more_{name}") for name in _COUNTS[2:]}
         )
     )
     rows = [
-        {"key": uid, "all_ended": sum(counts.values())} | {f"more_{name}": counts.get(name, 0) for name in _COUNTS[2:]}
+        {"key": uid, "all_ended": sum(counts.values()), "number": changes[uid]}
+        | {f"more_{name}": counts.get(name, 0) for name in _COUNTS[2:]}
         for uid, counts in sorted(ended.items())
     ]
     connection.execute(statement, rows)
@@ -116,6 +152,42 @@ def close(connection: sa.Connection, closed: Iterable[Execution]) -> None:
 def count_running(connection: sa.Connection) -> int:
     query = sa.select(sa.func.count()).where(executions.c.state == ExecutionState.RUNNING.value)
     return connection.execute(query).scalar_one()
+
+
+def lateness(connection: sa.Connection, latest: int) -> timedelta | None:
+    """How long the latest executions waited until they were taken up, at most; None when there are none.
+
+    From their scheduled time; what is late or asked for by a user waits from the moment of triggering only.
+    """
+    newest = (
+        sa.select(executions.c.kind, executions.c.scheduled_time, executions.c.trigger_time, executions.c.start_time)
+        .where(executions.c.kind != Kind.MISSED.value)
+        .order_by(executions.c.start_time.desc())
+        .limit(latest)
+        .subquery()
+    )
+    since = sa.case((newest.c.kind == Kind.SCHEDULED.value, newest.c.scheduled_time), else_=newest.c.trigger_time)
+    micros = connection.execute(sa.select(sa.func.max(newest.c.start_time - since))).scalar()
+    return None if micros is None else timedelta(microseconds=max(0, int(micros)))
+
+
+def ended_before(connection: sa.Connection, before: datetime, limit: int) -> list[str]:
+    """The uids of the executions that ended first, if before that, and of which no image is waited for, now locked."""
+    waits = sa.exists().where(image_tasks.c.execution_uid == executions.c.uid, image_tasks.c.phase != Phase.DONE.value)
+    query = (
+        sa.select(executions.c.uid)
+        .where(executions.c.end_time < to_micros(before), ~waits)
+        .order_by(executions.c.end_time)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=executions)
+    )
+    return list(connection.scalars(query))
+
+
+def delete(connection: sa.Connection, uids: Collection[str]) -> None:
+    """Deletes at most 500 executions and their tasks."""
+    connection.execute(sa.delete(image_tasks).where(image_tasks.c.execution_uid.in_(uids)))
+    connection.execute(sa.delete(executions).where(executions.c.uid.in_(uids)))
 
 
 def chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from servicekit.database import Micros, key_column, new_metadata
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test proves that it is."""
 
 metadata = new_metadata()
@@ -36,12 +36,18 @@ executions = sa.Table(
     sa.Column("failed", sa.Integer, nullable=False),
     sa.Column("skipped", sa.Integer, nullable=False),
     sa.Column("cancelled", sa.Integer, nullable=False),
+    sa.Column("change", sa.BigInteger, nullable=False),  # the place's change in which it was last written
     sa.Column("image_expire_time", Micros),  # null: images are kept however old they are
     sa.UniqueConstraint("account", "region", "policy_id", "execution_id"),
     # Lists: newest first, of one policy or of all in an account and region.
     sa.Index("ix_executions_policy_time", "account", "region", "policy_id", "scheduled_time", "uid"),
     sa.Index("ix_executions_place_time", "account", "region", "scheduled_time", "uid"),
     sa.Index("ix_executions_state", "state"),
+    # Watches: what changed after a change, in the order of the changes.
+    sa.Index("ix_executions_change", "account", "region", "change", "uid"),
+    # The latest ones, and those that ended so long ago that they are forgotten.
+    sa.Index("ix_executions_start_time", "start_time"),
+    sa.Index("ix_executions_end_time", "end_time"),
 )
 
 image_tasks = sa.Table(
@@ -73,8 +79,12 @@ image_tasks = sa.Table(
     sa.Column("end_time", Micros),
     sa.Column("late_image_time", Micros),
     sa.Column("image_delete_time", Micros),  # set by retention only
-    # What a step finds by: only what is due is read, whatever exists besides.
-    sa.Index("ix_image_tasks_due", "phase", "due_product"),
+    sa.Column("place", sa.String(255), nullable=False),  # see `places`
+    sa.Column("planned_start_time", Micros, nullable=False),
+    sa.Column("in_flight", sa.Boolean, nullable=False),  # counted in `places.builds_in_flight`
+    # What a step finds by, place by place: only what is due is read, whatever exists besides. The last two columns
+    # spare a look at the rows when many are leased, or wait in a region that is paused.
+    sa.Index("ix_image_tasks_due", "phase", "place", "due_product", "due_operating", "planned_start_time"),
     # Earlier tasks of an instance that have not ended.
     sa.Index("ix_image_tasks_instance", "instance", "phase"),
 )
@@ -122,6 +132,34 @@ outbox = sa.Table(
     metadata,
     key_column(),
     sa.Column("payload", sa.Text, nullable=False),  # JSON of a log entry
+    sqlite_autoincrement=True,  # or a number would be given anew, and who delivered the old entry remove the new one
+)
+
+# What is counted for each account and region, named `accounts/{account}/regions/{region}`. A row is made at first use,
+# stays for ever, and is locked after the tasks and before the executions of a transaction: the changes of a place are
+# numbered in the order in which they are committed.
+places = sa.Table(
+    "places",
+    metadata,
+    sa.Column("place", sa.String(255), primary_key=True),
+    sa.Column("last_change", sa.BigInteger, nullable=False),
+    sa.Column("builds_in_flight", sa.Integer, nullable=False),
+)
+
+paused_regions = sa.Table(
+    "paused_regions",
+    metadata,
+    sa.Column("region", sa.String(63), primary_key=True),
+    sa.Column("pause_time", Micros, nullable=False),
+)
+
+# Processes of this service: each says from time to time that it is at work; operating time.
+replicas = sa.Table(
+    "replicas",
+    metadata,
+    sa.Column("name", sa.String(128), primary_key=True),
+    sa.Column("last_seen_time", Micros, nullable=False),
+    sa.Column("version", sa.String(63), nullable=False),
 )
 
 counters = sa.Table(

@@ -35,12 +35,21 @@ def ask(connection: sa.Connection, series: Iterable[Series]) -> None:
 
 
 def claim(
-    connection: sa.Connection, *, product: datetime, operating: datetime, lease_end: datetime, limit: int
+    connection: sa.Connection,
+    *,
+    product: datetime,
+    operating: datetime,
+    lease_end: datetime,
+    limit: int,
+    paused: Collection[str] = (),
 ) -> list[Series]:
-    """Takes up to `limit` due series, the longest due first, until the lease ends. Nobody else gets them before."""
+    """Takes up to `limit` due series, the longest due first, until the lease ends. Nobody else gets them before.
+
+    None in the regions that are paused.
+    """
     query = (
         sa.select(*_COLUMNS)
-        .where(_due(product), image_series.c.due_operating <= to_micros(operating))
+        .where(_due(product), _runs(paused), image_series.c.due_operating <= to_micros(operating))
         .order_by(image_series.c.due_product)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -102,10 +111,17 @@ def finish(connection: sa.Connection, series: Collection[Series]) -> None:
     connection.execute(sa.delete(image_series).where(_IS_KEY, ~has_images), [_key(one) for one in series])
 
 
-def next_due(connection: sa.Connection, product: datetime) -> tuple[datetime | None, datetime | None]:
-    """When there is something to do: in product time among what is not due yet, in operating time among what is."""
-    later = sa.select(sa.func.min(image_series.c.due_product)).where(image_series.c.due_product > to_micros(product))
-    due = sa.select(sa.func.min(image_series.c.due_operating)).where(_due(product))
+def next_due(
+    connection: sa.Connection, product: datetime, *, paused: Collection[str] = ()
+) -> tuple[datetime | None, datetime | None]:
+    """When there is something to do: in product time among what is not due yet, in operating time among what is.
+
+    What is in the regions that are paused is nothing to do.
+    """
+    later = sa.select(sa.func.min(image_series.c.due_product)).where(
+        image_series.c.due_product > to_micros(product), _runs(paused)
+    )
+    due = sa.select(sa.func.min(image_series.c.due_operating)).where(_due(product), _runs(paused))
     return (
         from_micros_or_none(connection.execute(later).scalar()),
         from_micros_or_none(connection.execute(due).scalar()),
@@ -135,6 +151,10 @@ def of_policy(
 
 def _due(product: datetime) -> sa.ColumnElement[bool]:
     return image_series.c.due_product <= to_micros(product)
+
+
+def _runs(paused: Collection[str]) -> sa.ColumnElement[bool]:
+    return image_series.c.region.not_in(paused) if paused else sa.true()
 
 
 def _key(series: Series) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Image tasks in the database."""
 
+import functools
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from scheduler_service.domain.tasks import LeftOut, Phase, Task, TaskState
+from scheduler_service.domain.claims import Admission
+from scheduler_service.domain.tasks import START_WINDOW, LeftOut, Phase, Task, TaskState
 from scheduler_service.store.executions import chunks
 from scheduler_service.store.schema import executions, image_tasks
 from servicekit.sql import rows_in
@@ -24,6 +25,8 @@ _FIXED = {
     "association_uid",
     "request_id",
     "trigger_time",
+    "planned_start_time",
+    "place",
     "create_time",
     "image_delete_time",
 }
@@ -37,27 +40,97 @@ def insert(connection: sa.Connection, new: Iterable[Task]) -> None:
         connection.execute(sa.insert(image_tasks), rows)
 
 
-def claim(
+def queues(connection: sa.Connection, phase: Phase) -> list[str]:
+    """The places that have tasks in this phase, in order. Reads one index entry of each, however many tasks it has."""
+    return list(connection.scalars(_queues_query(phase)))
+
+
+# Statements that every poll sends are put together once: that takes longer than sending them.
+
+
+@functools.cache
+def _queues_query(phase: Phase) -> sa.Select[Any]:
+    queue = _queues(phase)
+    return sa.select(queue.c.place).where(queue.c.place.is_not(None))
+
+
+@functools.cache
+def _next_due_query(phase: Phase, *, but_some: bool) -> sa.Select[Any]:
+    queue = _queues(phase)
+    of_queue, now = _of(phase, queue.c.place), sa.bindparam("now", type_=sa.BigInteger)
+    later = sa.select(sa.func.min(image_tasks.c.due_product)).where(of_queue, image_tasks.c.due_product > now)
+    due = sa.select(sa.func.min(image_tasks.c.due_operating)).where(of_queue, image_tasks.c.due_product <= now)
+    query = sa.select(sa.func.min(later.scalar_subquery()), sa.func.min(due.scalar_subquery())).select_from(queue)
+    return query.where(queue.c.place.not_in(sa.bindparam("but", expanding=True))) if but_some else query
+
+
+def _queues(phase: Phase) -> sa.CTE:
+    """From each place to the next one; the last row is null."""
+    first = sa.select(sa.func.min(image_tasks.c.place).label("place")).where(image_tasks.c.phase == phase.value)
+    queue = first.cte("queue", recursive=True)
+    following = (
+        sa.select(sa.func.min(image_tasks.c.place))
+        .where(image_tasks.c.phase == phase.value, image_tasks.c.place > queue.c.place)
+        .scalar_subquery()
+    )
+    return queue.union_all(sa.select(following).where(queue.c.place.is_not(None)))
+
+
+def due(
     connection: sa.Connection,
-    phases: Collection[Phase],
+    phase: Phase,
+    place: str,
+    admission: Admission,
     *,
     product: datetime,
     operating: datetime,
-    lease_end: datetime,
     limit: int,
 ) -> list[Task]:
-    """Takes up to `limit` due tasks, the longest due first, until the lease ends. Nobody else gets them before."""
-    query = (
+    """Up to `limit` tasks of a place that are due, the longest due first, now locked; not those locked by others."""
+    given = {
+        "phase": phase.value,
+        "place": place,
+        "product": to_micros(product),
+        "operating": to_micros(operating),
+        "expired": to_micros(product - START_WINDOW),
+        "limit": limit,
+    }
+    return [_task(row) for row in connection.execute(_due_query(admission), given).mappings()]
+
+
+@functools.cache
+def _due_query(admission: Admission) -> sa.Select[Any]:
+    return (
         sa.select(*_COLUMNS)
-        .where(_due(phases, product), image_tasks.c.due_operating <= to_micros(operating))
+        .where(
+            image_tasks.c.phase == sa.bindparam("phase"),
+            image_tasks.c.place == sa.bindparam("place"),
+            image_tasks.c.due_product <= sa.bindparam("product", type_=sa.BigInteger),
+            image_tasks.c.due_operating <= sa.bindparam("operating", type_=sa.BigInteger),
+            _admitted(admission, sa.bindparam("expired", type_=sa.BigInteger)),
+        )
         .order_by(image_tasks.c.due_product)
-        .limit(limit)
+        .limit(sa.bindparam("limit", type_=sa.Integer))
         .with_for_update(skip_locked=True)
     )
-    found = [_task(row) for row in connection.execute(query).mappings()]
-    claimed = [replace(task, fence=task.fence + 1, due_operating=lease_end) for task in found]
-    update(connection, claimed)
-    return claimed
+
+
+def _of(phase: Phase, place: str | sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    return sa.and_(image_tasks.c.phase == phase.value, image_tasks.c.place == place)
+
+
+def _admitted(admission: Admission, expired: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    """`expired`: what was to begin before that is past its start window."""
+    is_expired = image_tasks.c.planned_start_time < expired
+    match admission:
+        case Admission.ALL:
+            return sa.true()
+        case Admission.EXPIRED:
+            return is_expired
+        case Admission.HELD:
+            return sa.or_(image_tasks.c.in_flight, is_expired)
+        case Admission.NEW:
+            return sa.not_(sa.or_(image_tasks.c.in_flight, is_expired))
 
 
 def still_claimed(connection: sa.Connection, tasks: Collection[Task]) -> set[tuple[str, str]]:
@@ -110,32 +183,59 @@ def mark_images_deleted(connection: sa.Connection, keys: Iterable[tuple[str, str
 
 
 def open_of_instances(connection: sa.Connection, instances: Collection[str]) -> dict[str, list[Task]]:
-    """The tasks of these instances (full names) that have not ended, oldest first, now locked."""
+    """The tasks of these instances (full names) that have not ended, now locked."""
     found: dict[str, list[Task]] = {}
     for chunk in chunks(sorted(instances)):
-        query = (
-            sa.select(*_COLUMNS)
-            .where(image_tasks.c.instance.in_(chunk), image_tasks.c.phase.in_(_OPEN))
-            .order_by(image_tasks.c.trigger_time, image_tasks.c.execution_uid)
-            .with_for_update()
-        )
-        for row in connection.execute(query).mappings():
-            found.setdefault(row["instance"], []).append(_task(row))
+        for task in _locked(connection, image_tasks.c.instance.in_(chunk), image_tasks.c.phase.in_(_OPEN)):
+            found.setdefault(task.instance, []).append(task)
     return found
 
 
+def pending_of_execution(connection: sa.Connection, execution_uid: str) -> list[Task]:
+    """The tasks of an execution of which no build is known to be accepted, and that go for one still, now locked."""
+    return _locked(connection, image_tasks.c.execution_uid == execution_uid, image_tasks.c.phase == Phase.SEND.value)
+
+
+def _locked(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Task]:
+    query = (
+        sa.select(*_COLUMNS)
+        .where(*conditions)
+        .order_by(image_tasks.c.execution_uid, image_tasks.c.instance_id)
+        .with_for_update()
+    )
+    return [_task(row) for row in connection.execute(query).mappings()]
+
+
 def next_due(
-    connection: sa.Connection, phases: Collection[Phase], product: datetime
+    connection: sa.Connection, phase: Phase, product: datetime, *, but: Collection[str] = ()
 ) -> tuple[datetime | None, datetime | None]:
-    """When there is something to do: in product time among what is not due yet, in operating time among what is."""
-    later = sa.select(sa.func.min(image_tasks.c.due_product)).where(
-        image_tasks.c.phase.in_([phase.value for phase in phases]), image_tasks.c.due_product > to_micros(product)
+    """When there is something to do: in product time among what is not due yet, in operating time among what is.
+
+    The places `but` are passed over.
+    """
+    given: dict[str, Any] = {"now": to_micros(product)} | ({"but": list(but)} if but else {})
+    first_later, first_due = connection.execute(_next_due_query(phase, but_some=bool(but)), given).one()
+    return from_micros_or_none(first_later), from_micros_or_none(first_due)
+
+
+def next_admitted(
+    connection: sa.Connection, place: str, admission: Admission, product: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """As `next_due`, of the tasks to be sent in one place where not all are admitted.
+
+    What is not admitted comes when it is past its start window.
+    """
+    expires = sa.select(sa.func.min(image_tasks.c.planned_start_time)).where(
+        _of(Phase.SEND, place), image_tasks.c.planned_start_time >= to_micros(product - START_WINDOW)
     )
-    due = sa.select(sa.func.min(image_tasks.c.due_operating)).where(_due(phases, product))
-    return (
-        from_micros_or_none(connection.execute(later).scalar()),
-        from_micros_or_none(connection.execute(due).scalar()),
+    due = sa.select(sa.func.min(image_tasks.c.due_operating)).where(
+        _of(Phase.SEND, place),
+        image_tasks.c.due_product <= to_micros(product),
+        _admitted(admission, sa.literal(to_micros(product - START_WINDOW), sa.BigInteger)),
     )
+    planned = from_micros_or_none(connection.execute(expires).scalar())
+    later = None if planned is None else planned + START_WINDOW + timedelta(microseconds=1)
+    return later, from_micros_or_none(connection.execute(due).scalar())
 
 
 def page(
@@ -151,30 +251,24 @@ def page(
     return [_task(row) for row in connection.execute(query).mappings()]
 
 
-def count_open(connection: sa.Connection) -> dict[TaskState, int]:
-    """How many tasks are pending and building."""
+def count_open(connection: sa.Connection, product: datetime) -> dict[TaskState, int]:
+    """How many tasks are pending and building; what is not to begin yet is not pending."""
     query = (
         sa.select(image_tasks.c.state, sa.func.count())
-        .where(image_tasks.c.phase.in_(_OPEN))
+        .where(image_tasks.c.phase.in_(_OPEN), image_tasks.c.planned_start_time <= to_micros(product))
         .group_by(image_tasks.c.state)
     )
     return {TaskState(state): count for state, count in connection.execute(query)}
 
 
-def oldest_pending(connection: sa.Connection) -> datetime | None:
-    """The oldest scheduled time of a task that waits for its build to be accepted."""
+def oldest_pending(connection: sa.Connection, product: datetime) -> datetime | None:
+    """The oldest scheduled time of a task that waits for its build to be accepted, and whose time to begin has come."""
     query = (
         sa.select(sa.func.min(executions.c.scheduled_time))
         .join(image_tasks, image_tasks.c.execution_uid == executions.c.uid)
-        .where(image_tasks.c.phase == Phase.SEND.value)
+        .where(image_tasks.c.phase == Phase.SEND.value, image_tasks.c.planned_start_time <= to_micros(product))
     )
     return from_micros_or_none(connection.execute(query).scalar())
-
-
-def _due(phases: Collection[Phase], product: datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        image_tasks.c.phase.in_([phase.value for phase in phases]), image_tasks.c.due_product <= to_micros(product)
-    )
 
 
 def _row(task: Task) -> dict[str, Any]:
@@ -186,6 +280,8 @@ def _row(task: Task) -> dict[str, Any]:
         "association_uid": task.association_uid,
         "request_id": task.request_id,
         "trigger_time": to_micros(task.trigger_time),
+        "planned_start_time": to_micros(task.planned_start_time),
+        "place": task.place,
         "create_time": to_micros(task.create_time),
         "image_delete_time": to_micros_or_none(task.image_delete_time),
     } | _changing(task)
@@ -197,6 +293,7 @@ def _changing(task: Task) -> dict[str, Any]:
         "phase": task.phase.value,
         "due_product": to_micros_or_none(task.due_product),
         "due_operating": to_micros(task.due_operating),
+        "in_flight": task.in_flight,
         "fence": task.fence,
         "tries": task.tries,
         "attempt_count": task.attempt_count,
@@ -221,11 +318,13 @@ def _task(row: sa.RowMapping) -> Task:
         association_uid=row["association_uid"],
         request_id=row["request_id"],
         trigger_time=from_micros(row["trigger_time"]),
+        planned_start_time=from_micros(row["planned_start_time"]),
         state=TaskState(row["state"]),
         phase=Phase(row["phase"]),
         create_time=from_micros(row["create_time"]),
         due_product=from_micros_or_none(row["due_product"]),
         due_operating=from_micros(row["due_operating"]),
+        in_flight=row["in_flight"],
         fence=row["fence"],
         tries=row["tries"],
         attempt_count=row["attempt_count"],

@@ -194,6 +194,26 @@ def test_two_replicas_that_deliver_the_same_entries_do_no_harm(world: World) -> 
     assert (len(world.logs.kept), world.undelivered()) == (2, [])
 
 
+@pytest.mark.rule("L4")
+def test_a_topic_that_is_gone_is_reported_with_each_policy_that_logs_to_it(world: World) -> None:
+    world.logs.gone.add(TOPIC)
+    world.add_trigger("i-1")
+    world.add_trigger("i-2", policy="weekly")
+    take_up(world.deps)
+    deliver(world.deps)
+    assert world.policies.gone_topics == [(f"{PLACE}/policies/{policy}", TOPIC) for policy in ("daily", "weekly")]
+
+
+@pytest.mark.rule("L4")
+def test_a_report_of_a_topic_that_fails_changes_nothing_for_its_entries(world: World, logged: list[EventDict]) -> None:
+    world.logs.gone.add(TOPIC)
+    world.faults.always("disable_logging", lost_request())
+    world.add_trigger("i-1")
+    world.settle()
+    assert (world.undelivered(), world.dropped(), world.policies.gone_topics) == ([], 4, [])
+    assert [line["log_topics"] for line in logged if line["event"] == "missing_log_topics_not_reported"] != []
+
+
 @pytest.mark.rule("L3")
 def test_entries_for_a_topic_that_is_gone_are_dropped_and_counted(world: World, logged: list[EventDict]) -> None:
     world.logs.gone.add(TOPIC)

@@ -4,12 +4,13 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from scheduler_service.domain.executions import Execution, ExecutionState, Kind, Missed, TaskCounts
+from scheduler_service.domain.executions import Execution, ExecutionState, Kind, Missed, TaskCounts, Trigger
 from scheduler_service.domain.tasks import TaskState
 from scheduler_service.steps.send import send
 from scheduler_service.steps.take_up import take_up
@@ -148,7 +149,7 @@ def test_a_sender_that_was_slower_than_its_lease_and_the_next_one_get_the_same_i
     world.faults.next("create_images", Fault(after=meanwhile))
     send(world.deps)
     assert_one_image(world, creates=2)
-    assert world.task().build_start_time == START + TASK_LEASE
+    assert world.task().build_start_time == START
 
 
 @pytest.mark.rule("X1")
@@ -318,6 +319,66 @@ def test_a_policy_service_that_is_away_is_asked_again_soon(world: World) -> None
     assert world.deps.last_poll.get() == (None, None)
     world.faults.clear("lease_triggers")
     assert_one_image(world, creates=1)
+
+
+def poisoned(trigger: Trigger) -> Trigger:
+    """What the policy service makes of a trigger that was leased in vain too often."""
+    assert trigger.scheduled_time is not None
+    carried = trigger.missed or Missed(trigger.scheduled_time, trigger.scheduled_time, 0, "")
+    missed = Missed(carried.first, trigger.scheduled_time, carried.count + 1, "POISONED")
+    return replace(trigger, kind=Kind.MISSED, scheduled_time=None, run_id="", instances=(), missed=missed)
+
+
+@pytest.mark.rule("D3", "X1")
+@pytest.mark.parametrize("missed", [None, MISSED])
+@pytest.mark.parametrize(("kind", "run_id"), [(Kind.SCHEDULED, ""), (Kind.CATCH_UP, ""), (Kind.RUN_NOW, uid("run"))])
+def test_a_trigger_that_is_poisoned_although_it_was_run_leaves_no_second_outcome(
+    world: World, kind: Kind, run_id: str, missed: Missed | None
+) -> None:
+    """Its acknowledgements were lost; points that it carried as missed are recorded once, too."""
+    trigger = world.add_trigger("i-1", kind=kind, run_id=run_id, missed=missed)
+    world.settle()
+    before = world.executions()
+    world.policies.add(poisoned(trigger))
+    world.settle()
+    assert world.executions() == before
+    assert (world.policies.pending(), len(before)) == ([], 2 if missed else 1)
+
+
+@pytest.mark.rule("D3", "X1")
+@pytest.mark.parametrize("missed", [None, MISSED])
+def test_a_trigger_that_is_run_by_a_slow_replica_after_it_was_poisoned_stays_missed(
+    world: World, missed: Missed | None
+) -> None:
+    trigger = world.add_trigger("i-1", missed=missed)
+    world.policies.acknowledge([trigger.uid])
+    world.policies.add(poisoned(trigger))
+    world.settle()
+    world.policies.add(trigger)
+    world.settle()
+    assert world.execution().missed == poisoned(trigger).missed
+    assert (world.tasks(), world.policies.pending()) == ([], [])
+
+
+@pytest.mark.rule("D3", "D4")
+def test_a_later_point_is_run_although_its_trigger_carries_missed_points_that_are_recorded(world: World) -> None:
+    """As after the policy service was restored from an older copy: it settles the same points once more."""
+    world.add_trigger(kind=Kind.MISSED, missed=replace(MISSED, reason="POISONED"))
+    world.settle()
+    world.add_trigger("i-1", kind=Kind.CATCH_UP, missed=MISSED)
+    world.settle()
+    assert [execution.kind for execution in world.executions()] == [Kind.MISSED, Kind.CATCH_UP]
+    assert world.outcomes() == [("i-1", "SUCCEEDED", "")]
+
+
+@pytest.mark.rule("D3", "D4")
+def test_a_poisoned_trigger_that_was_never_run_is_recorded_as_missed(world: World) -> None:
+    first = world.add_trigger("i-1")
+    world.settle()
+    later = replace(first, scheduled_time=START + timedelta(hours=12), uid=uid("later"))
+    world.policies.add(poisoned(later))
+    world.settle()
+    assert [execution.kind for execution in world.executions()] == [Kind.SCHEDULED, Kind.MISSED]
 
 
 # D4: missed points

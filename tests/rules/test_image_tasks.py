@@ -231,6 +231,47 @@ def test_of_several_new_tasks_of_an_instance_the_last_is_built(world: World) -> 
     assert [outcome[1:] for outcome in world.outcomes()] == [("SKIPPED", "SUPERSEDED")] * 2 + [("SUCCEEDED", "")]
 
 
+@pytest.mark.rule("X4")
+@pytest.mark.parametrize("earlier_first", [True, False])
+def test_the_newest_scheduled_time_is_built_whichever_comes_first(world: World, earlier_first: bool) -> None:
+    """A trigger that was leased in vain comes again when a later one is pending already."""
+    outage(world, "filter_associated")
+    points = {"older": START - timedelta(hours=12), "newer": START}
+    for policy in points if earlier_first else reversed(points):
+        world.add_trigger("i-1", policy=policy, kind=Kind.CATCH_UP, scheduled=points[policy])
+        take_up(world.deps)
+    world.faults.clear("filter_associated")
+    world.settle()
+    assert [execution.policy_id for execution in world.executions()] == ["older", "newer"]
+    assert [outcome[1:] for outcome in world.outcomes()] == [("SKIPPED", "SUPERSEDED"), ("SUCCEEDED", "")]
+
+
+@pytest.mark.rule("X4")
+def test_an_older_task_that_comes_later_neither_supersedes_nor_is_sent(world: World) -> None:
+    outage(world, "create_images")
+    world.add_trigger("i-1", policy="newer")
+    world.run_until_idle()
+    newer = world.task()
+    world.add_trigger("i-1", policy="older", kind=Kind.CATCH_UP, scheduled=START - timedelta(hours=12))
+    take_up(world.deps)
+    assert [task.state.value for task in world.tasks()] == ["SKIPPED", "PENDING"]
+    assert world.task() == newer
+    world.faults.clear("create_images")
+    world.settle()
+
+
+@pytest.mark.rule("X4")
+def test_of_the_same_scheduled_time_the_task_that_comes_last_is_built(world: World) -> None:
+    outage(world, "filter_associated")
+    for policy in ("first", "last"):
+        world.add_trigger("i-1", policy=policy)
+        take_up(world.deps)
+    world.faults.clear("filter_associated")
+    world.settle()
+    states = {e.policy_id: e.state.value for e in world.executions()}
+    assert states == {"first": "SKIPPED", "last": "SUCCEEDED"}
+
+
 # X5: compute or the policy service is away
 
 
@@ -346,12 +387,22 @@ def test_past_the_start_window_a_build_that_compute_had_accepted_is_followed(wor
 
 
 @pytest.mark.rule("X5")
-@pytest.mark.parametrize(("late", "outcome"), [(timedelta(0), "SUCCEEDED"), (MICROSECOND, "FAILED")])
-def test_the_start_window_is_counted_from_the_moment_of_triggering(world: World, late: timedelta, outcome: str) -> None:
-    world.add_trigger("i-1", scheduled=START, triggered=START - WINDOW - late)
+@pytest.mark.parametrize("late", [timedelta(0), MICROSECOND])
+@pytest.mark.parametrize(
+    ("kind", "scheduled", "triggered"),
+    [
+        (Kind.SCHEDULED, START - WINDOW, START),
+        (Kind.CATCH_UP, START - DAY, START - WINDOW),
+        (Kind.RUN_NOW, START - WINDOW, START - WINDOW),
+    ],
+)
+def test_the_start_window_is_counted_from_the_planned_start(
+    world: World, late: timedelta, kind: Kind, scheduled: datetime, triggered: datetime
+) -> None:
+    """The scheduled time; of what is late or asked for by a user, the moment of triggering."""
+    world.add_trigger("i-1", kind=kind, run_id=uid("run"), scheduled=scheduled - late, triggered=triggered - late)
     world.settle()
-    reason = "START_WINDOW_PASSED" if late else ""
-    assert world.outcomes() == [("i-1", outcome, reason)]
+    assert world.outcomes() == [("i-1", "FAILED", "START_WINDOW_PASSED") if late else ("i-1", "SUCCEEDED", "")]
     assert len(world.compute.creates) == (0 if late else 1)
 
 
@@ -420,6 +471,23 @@ def test_the_build_deadline_is_24_hours_from_acceptance(world: World, passed: ti
     assert accepted is not None
     assert accepted > START
     world.time.product.set(accepted + passed)
+    world.run_until_idle()
+    assert world.task().state.value == state
+
+
+@pytest.mark.rule("X5")
+@pytest.mark.parametrize(("passed", "state"), [(DAY - MICROSECOND, "BUILDING"), (DAY, "FAILED")])
+def test_the_build_deadline_counts_from_an_acceptance_whose_answer_was_lost(
+    world: World, passed: timedelta, state: str
+) -> None:
+    world.compute.build_time = timedelta(days=3)
+    world.faults.next("create_images", lost_answer())
+    world.add_trigger("i-1")
+    world.run_until_idle()
+    world.pass_time(timedelta(minutes=30))
+    world.run_until_idle()
+    assert world.task().build_start_time == START
+    world.time.product.set(START + passed)
     world.run_until_idle()
     assert world.task().state.value == state
 

@@ -458,10 +458,11 @@ def test_many_series_are_looked_at_together_and_one_in_trouble_holds_up_no_other
 def test_an_image_tells_when_keep_days_lets_it_go_as_the_policy_was_when_triggered(world: World, kind: Kind) -> None:
     run_id = uid("run") if kind is Kind.RUN_NOW else ""
     retention = Retention(keep_days=7, keep_last=2)
-    world.add_trigger("i-1", kind=kind, scheduled=START - DAY, run_id=run_id, retention=retention)
+    scheduled = START - timedelta(minutes=5)
+    world.add_trigger("i-1", kind=kind, scheduled=scheduled, run_id=run_id, retention=retention)
     world.settle()
-    assert world.compute.image_of("i-1").expire_time == START + 6 * DAY
-    assert world.execution().image_expire_time == START + 6 * DAY
+    assert world.compute.image_of("i-1").expire_time == scheduled + 7 * DAY
+    assert world.execution().image_expire_time == scheduled + 7 * DAY
 
 
 @pytest.mark.rule("X8")

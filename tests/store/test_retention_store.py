@@ -217,7 +217,7 @@ def test_the_task_of_a_deleted_image_tells_when_and_an_image_outlives_its_task(d
 
 def store_task(db: Database, execution: Execution, task: Task) -> None:
     with db.write() as connection:
-        executions.insert(connection, [execution])
+        executions.insert(connection, [execution], {execution.place: 1})
         tasks.insert(connection, [task])
 
 
@@ -334,7 +334,7 @@ def test_images_that_were_made_before_there_was_retention_are_taken_over(db: Dat
         a_task("i-4", execution, state=TaskState.FAILED, image=f"{PLACE}/images/img-4", late_image_time=START),
     ]
     with db.write() as connection:
-        executions.insert(connection, [execution])
+        executions.insert(connection, [execution], {execution.place: 1})
         tasks.insert(connection, made)
     with db.write() as connection:
         connection.exec_driver_sql("DROP TABLE kept_images")

@@ -1,5 +1,6 @@
 """The scheduler's SQL: claims and fences, lists, counts, the outbox, and the tables themselves."""
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,13 +11,18 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from scheduler_service.commands.claim_tasks import claim_tasks, next_due
 from scheduler_service.commands.record import Change, record
+from scheduler_service.dependencies import Dependencies
 from scheduler_service.domain.executions import Execution, ExecutionState, Kind, Missed, TaskCounts
 from scheduler_service.domain.tasks import LeftOut, Phase, Task, TaskState, ended, ending
-from scheduler_service.store import executions, outbox, schema, tasks
+from scheduler_service.store import executions, outbox, places, schema, tasks
+from servicekit.clock import ManualClock
 from servicekit.database import Database, constraint_name
 from servicekit.timestamps import to_micros
 from tests.support import START, database, migration_differences
+from tests.support.clocks import ManualClocks
+from tests.support.scheduler_fakes import FakeCompute, FakeLogs, FakePolicies, Faults
 from tests.support.scheduler_values import (
     IMAGE,
     PLACE,
@@ -43,9 +49,18 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 
 def store(db: Database, execution: Execution, *new: Task) -> None:
+    put(db, replace(execution, counts=TaskCounts(total=len(new), open=len(new))))
     with db.write() as connection:
-        executions.insert(connection, [replace(execution, counts=TaskCounts(total=len(new), open=len(new)))])
         tasks.insert(connection, new)
+
+
+def put(db: Database, *new: Execution) -> None:
+    with db.write() as connection:
+        add(connection, *new)
+
+
+def add(connection: sa.Connection, *new: Execution) -> None:
+    executions.insert(connection, new, {execution.place: 1 for execution in new})
 
 
 def claim(
@@ -56,15 +71,29 @@ def claim(
     lease_end: datetime = LEASE_END,
     limit: int = 500,
 ) -> list[Task]:
+    deps = replica(db, product, operating)
     with db.write() as connection:
-        return tasks.claim(
-            connection,
-            phases or [Phase.SEND],
-            product=product,
-            operating=operating,
-            lease_end=lease_end,
-            limit=limit,
-        )
+        return claim_tasks(deps, connection, phases or [Phase.SEND], lease_end, limit)
+
+
+def due(db: Database, *phases: Phase, product: datetime = START) -> tuple[datetime | None, datetime | None]:
+    with db.read() as connection:
+        return next_due(replica(db, product), connection, phases, product)
+
+
+def replica(db: Database, product: datetime = START, operating: datetime = START) -> Dependencies:
+    """A scheduler that calls no other service, at these times."""
+    time, faults = ManualClocks(ManualClock(product), ManualClock(operating)), Faults()
+    return Dependencies(
+        database=db,
+        clocks=time,
+        random=random.Random(0),
+        policies=FakePolicies(time, faults),
+        compute=FakeCompute(time, faults),
+        logs=FakeLogs(faults),
+        scheduler="scheduler-1",
+        task_lease=LEASE,
+    )
 
 
 def stored(db: Database, execution: Execution) -> list[Task]:
@@ -85,10 +114,10 @@ def test_an_execution_a_task_and_a_build_request_exist_once_only(db: Database) -
     store(db, execution, task)
     other = an_execution(scheduled_time=START + LEASE)
     again: list[tuple[str, Callable[[sa.Connection], None]]] = [
-        ("pk_executions", lambda c: executions.insert(c, [replace(execution, execution_id="exec-other")])),
+        ("pk_executions", lambda c: add(c, replace(execution, execution_id="exec-other"))),
         (
             "uq_executions_account_region_policy_id_execution_id",
-            lambda c: executions.insert(c, [replace(other, execution_id=execution.execution_id)]),
+            lambda c: add(c, replace(other, execution_id=execution.execution_id)),
         ),
         ("pk_image_tasks", lambda c: tasks.insert(c, [replace(task, request_id=uid("other"))])),
         ("uq_image_tasks_request_id", lambda c: tasks.insert(c, [replace(task, instance=instance_name("i-2"))])),
@@ -113,8 +142,7 @@ def test_an_execution_comes_back_as_it_was_stored(db: Database) -> None:
         counts=TaskCounts(21, 1, 2, 3, 5, 10),
         missed=Missed(START - timedelta(days=3), START - timedelta(days=1), 3, "NOT_TAKEN_UP"),
     )
-    with db.write() as connection:
-        executions.insert(connection, [plain, full])
+    put(db, plain, full)
     with db.read() as connection:
         assert executions.by_uid(connection, {plain.uid, full.uid}) == {plain.uid: plain, full.uid: full}
         assert executions.get(connection, "acme", "cn-north-1", "daily", full.execution_id) == full
@@ -153,7 +181,7 @@ def test_a_task_comes_back_as_it_was_stored_and_updated(db: Database) -> None:
 def test_more_executions_than_fit_one_statement_are_found(db: Database) -> None:
     many = [an_execution(scheduled_time=START + number * SECOND) for number in range(1001)]
     with db.write() as connection:
-        executions.insert(connection, many)
+        add(connection, *many)
     uids = {execution.uid for execution in many}
     with db.read() as connection:
         assert executions.known(connection, uids | {uid("unknown")}) == uids
@@ -174,7 +202,7 @@ def test_a_claim_gives_the_task_a_new_fence_and_holds_it_until_the_lease_ends(db
     execution, task = an_execution(), a_task()
     store(db, execution, task)
     claimed = claim(db)
-    assert claimed == [replace(task, fence=1, due_operating=LEASE_END)]
+    assert claimed == [replace(task, fence=1, due_operating=LEASE_END, in_flight=True)]
     assert stored(db, execution) == claimed
     assert claim(db, operating=LEASE_END - timedelta(microseconds=1)) == []
     (again,) = claim(db, operating=LEASE_END, lease_end=LEASE_END + LEASE)
@@ -222,9 +250,9 @@ def test_the_next_moment_to_come_back_is_told_for_what_is_due_and_for_what_is_no
         a_task("i-4", due_product=START + SECOND),
         a_task("i-5", due_product=START + SECOND / 2, phase=Phase.FOLLOW),
     )
-    with db.read() as connection:
-        assert tasks.next_due(connection, [Phase.SEND], START) == (START + SECOND, LEASE_END)
-        assert tasks.next_due(connection, [Phase.RESOLVE], START) == (None, None)
+    assert due(db, Phase.SEND) == (START + SECOND, LEASE_END)
+    assert due(db, Phase.SEND, Phase.FOLLOW) == (START + SECOND / 2, LEASE_END)
+    assert due(db, Phase.RESOLVE) == (None, None)
 
 
 # Results
@@ -296,7 +324,7 @@ def test_ends_of_several_executions_are_counted_each_for_itself(db: Database) ->
         assert found[execution.uid].counts == TaskCounts(total=2, open=0, succeeded=1, failed=1)
 
 
-def test_the_open_tasks_of_an_instance_are_found_oldest_first(db: Database) -> None:
+def test_the_open_tasks_of_an_instance_are_found(db: Database) -> None:
     made = [an_execution(scheduled_time=START + number * LEASE) for number in range(4)]
     newest, oldest, done, late = (
         a_sent_task(execution=made[3]),
@@ -310,7 +338,12 @@ def test_the_open_tasks_of_an_instance_are_found_oldest_first(db: Database) -> N
         store(db, execution, task)
     with db.read() as connection:
         found = tasks.open_of_instances(connection, [instance_name("i-1"), instance_name("i-2")])
-    assert found == {instance_name("i-1"): [oldest, newest], instance_name("i-2"): [resolving]}
+    assert found.keys() == {instance_name("i-1"), instance_name("i-2")}
+    assert {task.execution_uid: task for task in found[instance_name("i-1")]} == {
+        oldest.execution_uid: oldest,
+        newest.execution_uid: newest,
+    }
+    assert found[instance_name("i-2")] == [resolving]
 
 
 # Lists
@@ -333,8 +366,7 @@ def test_executions_are_listed_newest_first_and_pages_neither_repeat_nor_leave_o
     twins = [an_execution("daily", run_id=uid("run", number), kind=Kind.RUN_NOW) for number in range(3)]
     later = an_execution(scheduled_time=START + SECOND)
     earlier = an_execution(scheduled_time=START - SECOND)
-    with db.write() as connection:
-        executions.insert(connection, [*twins, later, earlier])
+    put(db, *twins, later, earlier)
     wanted = [later, *sorted(twins, key=lambda execution: execution.uid, reverse=True), earlier]
     assert page(db) == wanted
     seen: list[Execution] = []
@@ -350,8 +382,7 @@ def test_executions_are_chosen_by_place_policy_state_time_and_run(db: Database) 
     weekly = an_execution("weekly", scheduled_time=START + 3 * SECOND)
     foreign = an_execution("foreign", account="other")
     elsewhere = an_execution("elsewhere", region="cn-south-1")
-    with db.write() as connection:
-        executions.insert(connection, [plain, run, failed, weekly, foreign, elsewhere])
+    put(db, plain, run, failed, weekly, foreign, elsewhere)
     assert page(db) == [failed, run, plain]
     assert page(db, "weekly") == [weekly]
     assert page(db, None) == [weekly, failed, run, plain]
@@ -387,19 +418,18 @@ def test_what_is_under_way_is_counted(db: Database) -> None:
     store(db, old, a_task("i-1", old), a_building_task(instance_id="i-2", execution=old))
     store(db, new, a_task("i-1", new), a_task("i-2", new, phase=Phase.DONE, state=TaskState.SKIPPED, due_product=None))
     closed = an_execution("closed", state=ExecutionState.SUCCEEDED)
-    with db.write() as connection:
-        executions.insert(connection, [closed])
+    put(db, closed)
     with db.read() as connection:
         assert executions.count_running(connection) == 2
-        assert tasks.count_open(connection) == {TaskState.PENDING: 2, TaskState.BUILDING: 1}
-        assert tasks.oldest_pending(connection) == START - timedelta(days=1)
+        assert tasks.count_open(connection, START) == {TaskState.PENDING: 2, TaskState.BUILDING: 1}
+        assert tasks.oldest_pending(connection, START) == START - timedelta(days=1)
 
 
 def test_nothing_under_way_is_counted_as_nothing(db: Database) -> None:
     with db.read() as connection:
         assert executions.count_running(connection) == 0
-        assert tasks.count_open(connection) == {}
-        assert tasks.oldest_pending(connection) is None
+        assert tasks.count_open(connection, START) == {}
+        assert tasks.oldest_pending(connection, START) is None
 
 
 def test_ending_no_execution_changes_none(db: Database) -> None:
@@ -457,19 +487,91 @@ def test_what_is_removed_is_counted_once(db: Database) -> None:
         assert outbox.dropped(connection) == 2
 
 
+@pytest.mark.rule("L3")
+def test_a_number_in_the_outbox_is_never_given_again(db: Database) -> None:
+    """Who delivered the old entry at the same time as another replica would remove the new one undelivered."""
+    with db.write() as connection:
+        outbox.add(connection, [an_entry("1")])
+    with db.write() as connection:
+        (old,) = outbox.oldest(connection, 10)
+        outbox.remove(connection, [old.id])
+    with db.write() as connection:
+        outbox.add(connection, [an_entry("2")])
+        outbox.remove(connection, [old.id])
+        assert [waiting.entry.insert_id for waiting in outbox.oldest(connection, 10)] == ["2"]
+
+
+# Places
+
+
+def test_what_is_counted_of_a_place_is_counted_together(db: Database) -> None:
+    with db.write() as connection:
+        assert places.add(connection, {"a": 2, "b": 1, "c": 0}, {"b", "d"}) == {"b": 1, "d": 1}
+        assert places.add(connection, {"a": -1}, {"b"}) == {"b": 2}
+        assert places.add(connection, {}, ()) == {}
+        assert places.builds_in_flight(connection, ["a", "b", "c", "d"]) == {"a": 1, "b": 1, "c": 0, "d": 0}
+        assert [places.last_change(connection, name) for name in "abcd"] == [0, 2, 0, 1]
+
+
+def test_an_execution_is_found_under_its_latest_change(db: Database) -> None:
+    first, second = an_execution("first"), an_execution("second")
+    put(db, first)
+    with db.write() as connection:
+        tasks.insert(connection, [a_task(execution=first)])
+        executions.insert(connection, [second], {second.place: 2})
+        places.add(connection, {}, {first.place})
+        places.add(connection, {}, {first.place})
+    (claimed,) = claim(db)
+    with db.write() as connection:
+        record(connection, [Change(claimed, ended(claimed, TaskState.SKIPPED, "OVERLAP", START))], START)
+    with db.read() as connection:
+
+        def found(after: tuple[int, str], limit: int = 10) -> list[tuple[int, str, str]]:
+            return executions.changed_after(connection, "acme", "cn-north-1", after, limit)
+
+        rows = [(2, second.uid, "second"), (3, first.uid, "first")]
+        assert found((0, "")) == found((2, "")) == rows
+        assert found((0, ""), limit=1) == rows[:1]
+        assert found((2, second.uid)) == rows[1:]
+        assert found((3, first.uid)) == []
+
+
+def test_how_late_the_latest_executions_were_is_told_at_most(db: Database) -> None:
+    with db.read() as connection:
+        assert executions.lateness(connection, 2) is None
+    on_time = an_execution(start_time=START + SECOND)
+    late = an_execution(
+        kind=Kind.CATCH_UP, scheduled_time=START - LEASE, trigger_time=START, start_time=START + 2 * SECOND
+    )
+    run = an_execution(kind=Kind.RUN_NOW, run_id=uid("run"), trigger_time=START, start_time=START + 3 * SECOND)
+    missed = an_execution(kind=Kind.MISSED, scheduled_time=START - 9 * LEASE, start_time=START + 9 * LEASE)
+    put(db, on_time, late, run, missed)
+    before = an_execution("before", scheduled_time=START - LEASE, trigger_time=START, start_time=START)
+    put(db, before)
+    with db.read() as connection:
+        assert executions.lateness(connection, 3) == 3 * SECOND
+        assert executions.lateness(connection, 4) == LEASE
+
+
 def test_a_step_reads_by_index_only(db: Database) -> None:
     """Its cost depends on what is due, not on how many tasks there ever were."""
     with db.read() as connection:
         for table, condition in (
-            ("image_tasks", "phase IN ('SEND') AND due_product <= 1 ORDER BY due_product LIMIT 500"),
-            ("image_tasks", "phase IN ('FOLLOW', 'LATE') AND due_product > 1"),
+            ("image_tasks", "phase = 'SEND' AND place = 'p' AND due_product <= 1 ORDER BY due_product LIMIT 500"),
             ("image_tasks", f"instance IN ('{PLACE}') AND phase IN ('SEND', 'FOLLOW')"),
             ("executions", "account = 'a' AND region = 'r' ORDER BY scheduled_time DESC, uid DESC LIMIT 21"),
+            (
+                "executions",
+                "account = 'a' AND region = 'r' AND (change, uid) > (1, 'u') ORDER BY change, uid LIMIT 1000",
+            ),
+            ("executions", "kind != 'MISSED' ORDER BY start_time DESC LIMIT 100"),
+            ("executions", "end_time < 1 ORDER BY end_time LIMIT 50"),
         ):
             plan = connection.execute(sa.text(f"EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE {condition}"))
             steps = [row.detail for row in plan]
             assert any("USING INDEX" in step for step in steps), steps
-            assert not any(step.startswith("SCAN") or "TEMP B-TREE" in step for step in steps), steps
+            assert not any("TEMP B-TREE" in step for step in steps), steps
+            assert not any(step.startswith("SCAN") and "start_time" not in step for step in steps), steps
 
 
 def test_a_result_is_recorded_by_index_only(db: Database) -> None:
@@ -482,13 +584,17 @@ def test_a_result_is_recorded_by_index_only(db: Database) -> None:
             plans.extend(row[3] for row in cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", first))
 
     store(db, an_execution(), a_task())
+    deps = replica(db)
     with db.write() as connection:
         sa.event.listen(connection, "before_cursor_execute", explain)
-        [task] = tasks.claim(connection, [Phase.SEND], product=START, operating=START, lease_end=LEASE_END, limit=500)
+        [task] = claim_tasks(deps, connection, [Phase.SEND], LEASE_END, 500)
         done = ended(task, TaskState.CANCELLED, "POLICY_DELETED", START)
         assert len(record(connection, [Change(task, done)], START)) == 1
-        tasks.next_due(connection, [Phase.SEND], START)
+        next_due(deps, connection, [Phase.SEND], START)
         sa.event.remove(connection, "before_cursor_execute", explain)
     assert len(plans) > 5
-    # The keys that were asked for are read from a list of values; no table is read whole.
-    assert [plan for plan in plans if plan.startswith("SCAN") and "VIRTUAL TABLE" not in plan] == []
+    # The keys that were asked for are read from a list of values, and the places of a phase are found one from the
+    # other; no table is read whole.
+    small = ("VIRTUAL TABLE", "queue", "paused_regions", "(subquery-", "CONSTANT ROW")
+    assert [plan for plan in plans if plan.startswith("SCAN") and not any(name in plan for name in small)] == []
+    assert any("ix_image_tasks_due (phase=? AND place=? AND due_product<?)" in plan for plan in plans)

@@ -25,7 +25,7 @@ from scheduler_service.domain.executions import (
 )
 from scheduler_service.domain.log_entries import Entry
 from scheduler_service.domain.retention import KEEP_FOREVER, KeptImage, Retention
-from scheduler_service.domain.tasks import Phase, Task, TaskState
+from scheduler_service.domain.tasks import BuildState, Phase, Task, TaskState
 from scheduler_service.steps.deliver import deliver
 from scheduler_service.steps.follow import follow
 from scheduler_service.steps.resolve import resolve
@@ -33,7 +33,7 @@ from scheduler_service.steps.retain import retain
 from scheduler_service.steps.send import send
 from scheduler_service.steps.take_up import take_up
 from scheduler_service.store import executions as execution_store
-from scheduler_service.store import kept_images, outbox
+from scheduler_service.store import kept_images, outbox, places
 from scheduler_service.store import tasks as task_store
 from scheduler_service.store.schema import executions as executions_table
 from scheduler_service.store.schema import image_series
@@ -73,6 +73,7 @@ class World:
         self.policies = FakePolicies(self.time, self.faults)
         self.compute = FakeCompute(self.time, self.faults)
         self.logs = FakeLogs(self.faults)
+        self.max_builds_in_flight = 0
         self.notified = 0
         self.wakes: list[Wake] = []
         self._made = 0
@@ -93,6 +94,8 @@ class World:
             logs=self.logs,
             scheduler=name,
             task_lease=TASK_LEASE,
+            version="1.2.3",
+            max_builds_in_flight=self.max_builds_in_flight,
             notify=self._notify,
         )
 
@@ -101,6 +104,11 @@ class World:
         self.faults.crash_at = None
         self.deps = self.replica()
         self.pass_time(TASK_LEASE)
+
+    def limit_builds(self, limit: int) -> None:
+        """From now on so many builds in flight at most, in each account and region."""
+        self.max_builds_in_flight = limit
+        self.deps = self.replica()
 
     def _notify(self) -> None:
         self.notified += 1
@@ -184,6 +192,8 @@ class World:
         missed: Missed | None = None,
         devices: tuple[str, ...] = (),
         topic: str = TOPIC,
+        spread: timedelta = timedelta(0),
+        account: str = "acme",
         retention: Retention = KEEP_FOREVER,
     ) -> Trigger:
         """The policy is due, now unless said otherwise; its instances are associated with it from here on.
@@ -195,7 +205,7 @@ class World:
         trigger = Trigger(
             uid=uid("trigger", self._made),
             kind=kind,
-            account="acme",
+            account=account,
             region="cn-north-1",
             policy_id=policy,
             policy_uid=uid(policy),
@@ -204,8 +214,11 @@ class World:
             scheduled_time=None if kind is Kind.MISSED else scheduled or now,
             run_id=run_id,
             trigger_time=triggered or now,
-            instances=tuple(TriggeredInstance(instance_name(id), association(id, policy)) for id in instance_ids),
+            instances=tuple(
+                TriggeredInstance(instance_name(id, account), association(id, policy)) for id in instance_ids
+            ),
             missed=missed,
+            spread=spread,
             retention=retention,
         )
         self.policies.add(trigger)
@@ -288,6 +301,7 @@ class World:
             self._check_task(task)
         for execution in executions:
             self._check_counts(execution, [task for task in tasks if task.execution_uid == execution.uid])
+        self._check_places(tasks)
         assert all(len(ids) == 1 for ids in self.compute.sent_for.values()), "X1: two request ids for one build"
         self._check_kept_images(tasks)
         self._check_entries(executions, tasks)
@@ -333,6 +347,24 @@ class World:
         else:
             assert execution.state is (ExecutionState.RUNNING if counts.open else closing_state(counts))
         assert (execution.end_time is None) == (execution.state is ExecutionState.RUNNING)
+
+    def _check_places(self, tasks: list[Task]) -> None:
+        """X7: what is counted is what there is, and never more than may be."""
+        held = Counter(task.place for task in tasks if task.in_flight)
+        with self.database.read() as connection:
+            counted = places.builds_in_flight(connection, {task.place for task in tasks})
+        assert counted == {place: held[place] for place in counted}, "X7: places among the builds in flight are leaked"
+        for task in tasks:
+            assert task.in_flight or task.state is not TaskState.BUILDING
+            assert not (task.in_flight and task.state.ended)
+        if self.max_builds_in_flight:
+            creating = Counter(
+                image.instance.partition("/instances/")[0]
+                for image in self.compute.images.values()
+                if self.compute.state(image) is BuildState.CREATING
+            )
+            for place in {*creating, *counted}:
+                assert max(creating[place], counted.get(place, 0)) <= self.max_builds_in_flight, "X7: over the limit"
 
     def _check_entries(self, executions: list[Execution], tasks: list[Task]) -> None:
         """Those there are and no others; of those that were dropped, only how many."""

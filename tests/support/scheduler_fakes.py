@@ -114,6 +114,7 @@ class FakePolicies(Policies):
         self.acknowledged: list[str] = []
         self.asked: list[list[str]] = []  # association uids
         self.missing: list[str] = []  # association uids
+        self.gone_topics: list[tuple[str, str]] = []  # policy, log topic
         self.schedulers: list[str] = []
 
     def add(self, trigger: Trigger) -> None:
@@ -156,6 +157,9 @@ class FakePolicies(Policies):
 
         return self._faults.around("filter_associated", act)
 
+    def disable_logging(self, topics: Collection[tuple[str, str]]) -> None:
+        self._faults.around("disable_logging", lambda: self.gone_topics.extend(topics))
+
     def report_missing(self, tasks: Collection[Task]) -> None:
         def act() -> None:
             for task in tasks:
@@ -189,6 +193,7 @@ class FakeImage:
     name: str
     instance: str
     request_id: str
+    create_time: datetime
     finish: datetime
     fails: bool
     expire_time: datetime | None = None
@@ -252,6 +257,7 @@ class FakeCompute(Compute):
             name=f"{task.instance.partition('/instances/')[0]}/images/img-{self.made:010}",
             instance=task.instance,
             request_id=task.request_id,
+            create_time=self._time.product.now(),
             finish=self._time.product.now() + self.build_time,
             fails=task.instance_id in self.failing,
             expire_time=execution.image_expire_time,
@@ -267,7 +273,7 @@ class FakeCompute(Compute):
     def _build(self, image: FakeImage) -> Build:
         state = self.state(image)
         reason = "SNAPSHOT_FAILED" if state is BuildState.ERROR else ""
-        return Build(image.name, state, self.included, self.left_out, reason)
+        return Build(image.name, state, image.create_time, self.included, self.left_out, reason)
 
     def get_images(self, names: Sequence[str]) -> list[Build | Refusal | None]:
         def act() -> list[Build | Refusal | None]:
@@ -335,7 +341,7 @@ class FakeCompute(Compute):
     def add(self, name: str, instance: str, request_id: str) -> None:
         """Somebody else had this image made, and it is complete."""
         finish = self._time.product.now() - timedelta(days=1)
-        self.images[request_id] = FakeImage(name, instance, request_id, finish, fails=False)
+        self.images[request_id] = FakeImage(name, instance, request_id, finish, finish, fails=False)
 
     def protect(self, name: str, protected: bool = True) -> None:
         """A user protects the image, or lets go of it."""

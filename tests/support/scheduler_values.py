@@ -30,8 +30,8 @@ def uid(*parts: object) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join(map(str, parts))))
 
 
-def instance_name(instance_id: str) -> str:
-    return f"{PLACE}/instances/{instance_id}"
+def instance_name(instance_id: str, account: str = "acme") -> str:
+    return f"accounts/{account}/regions/cn-north-1/instances/{instance_id}"
 
 
 def association(instance_id: str, policy: str = "daily") -> str:
@@ -76,6 +76,7 @@ def a_task(instance_id: str = "i-1", execution: Execution | None = None, **chang
         association_uid=association(instance_id, of.policy_id),
         request_id=build_request_id(of.policy_uid, key, instance_name(instance_id)),
         trigger_time=of.trigger_time,
+        planned_start_time=of.trigger_time,
         state=TaskState.PENDING,
         phase=Phase.SEND,
         create_time=of.start_time,
@@ -87,12 +88,18 @@ def a_task(instance_id: str = "i-1", execution: Execution | None = None, **chang
 
 def a_sent_task(**changes: Any) -> Task:
     """A task whose create may have reached compute."""
-    return a_task(**{"sent": True, "attempt_count": 1, "fence": 1} | changes)
+    return a_task(**{"sent": True, "attempt_count": 1, "fence": 1, "in_flight": True} | changes)
 
 
 def a_building_task(**changes: Any) -> Task:
     """A task whose build was accepted at START."""
-    building = {"state": TaskState.BUILDING, "phase": Phase.FOLLOW, "image": IMAGE, "build_start_time": START}
+    building = {
+        "state": TaskState.BUILDING,
+        "phase": Phase.FOLLOW,
+        "in_flight": True,
+        "image": IMAGE,
+        "build_start_time": START,
+    }
     return a_sent_task(**building | changes)
 
 

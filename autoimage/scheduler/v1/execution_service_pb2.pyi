@@ -282,7 +282,7 @@ class SchedulerStatus(_message.Message):
     undelivered_log_entries: _builtins.int
     """How many log entries wait for delivery."""
     dropped_log_entries: _builtins.int
-    """How many log entries were dropped, since their topic is gone or they are past its retention."""
+    """How many log entries were dropped: their topic is gone, or they were past its retention before they could be delivered."""
     time_zone_data_version: _builtins.str
     """The version of the IANA time zone database in use, such as `2026b`."""
     @_builtins.property

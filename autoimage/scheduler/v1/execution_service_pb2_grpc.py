@@ -51,6 +51,16 @@ class ExecutionServiceStub:
                 request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksRequest.SerializeToString,
                 response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksResponse.FromString,
                 _registered_method=True)
+        self.CancelExecution = channel.unary_unary(
+                '/autoimage.scheduler.v1.ExecutionService/CancelExecution',
+                request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.SerializeToString,
+                response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__pb2.Execution.FromString,
+                _registered_method=True)
+        self.WatchExecutions = channel.unary_stream(
+                '/autoimage.scheduler.v1.ExecutionService/WatchExecutions',
+                request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsRequest.SerializeToString,
+                response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsResponse.FromString,
+                _registered_method=True)
         self.PlanRetention = channel.unary_unary(
                 '/autoimage.scheduler.v1.ExecutionService/PlanRetention',
                 request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionRequest.SerializeToString,
@@ -60,6 +70,16 @@ class ExecutionServiceStub:
                 '/autoimage.scheduler.v1.ExecutionService/GetSchedulerStatus',
                 request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.GetSchedulerStatusRequest.SerializeToString,
                 response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.SchedulerStatus.FromString,
+                _registered_method=True)
+        self.PauseRegion = channel.unary_unary(
+                '/autoimage.scheduler.v1.ExecutionService/PauseRegion',
+                request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PauseRegionRequest.SerializeToString,
+                response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.RegionStatus.FromString,
+                _registered_method=True)
+        self.ResumeRegion = channel.unary_unary(
+                '/autoimage.scheduler.v1.ExecutionService/ResumeRegion',
+                request_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ResumeRegionRequest.SerializeToString,
+                response_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.RegionStatus.FromString,
                 _registered_method=True)
 
 
@@ -89,6 +109,23 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelExecution(self, request, context):
+        """Cancels those image tasks of an execution that have not begun to build; what is being built is finished. A task that may
+        have reached compute ends a moment later, when compute has told what became of it. Cancelling an execution that has
+        ended, or is being cancelled, changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchExecutions(self, request, context):
+        """Answers executions as they begin and change, without end. Each response has an execution as it is then; changes that follow
+        each other quickly may come as one. The first response comes at once, and has none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PlanRetention(self, request, context):
         """Tells which images of a policy retention would delete next, which it keeps, and why. Deletes nothing.
         """
@@ -98,6 +135,22 @@ class ExecutionServiceServicer:
 
     def GetSchedulerStatus(self, request, context):
         """Tells how the scheduler is doing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseRegion(self, request, context):
+        """Pauses a region: no build is begun there any more, nor an image deleted by retention. All else goes on: policies trigger,
+        builds in flight are followed, entries are logged, and a task whose start window passes fails. Pausing a paused region
+        changes nothing. For platform administrators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRegion(self, request, context):
+        """Resumes a paused region. Resuming one that is not paused changes nothing. For platform administrators.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,6 +174,16 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksRequest.FromString,
                     response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ListImageTasksResponse.SerializeToString,
             ),
+            'CancelExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelExecution,
+                    request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.FromString,
+                    response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__pb2.Execution.SerializeToString,
+            ),
+            'WatchExecutions': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchExecutions,
+                    request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsRequest.FromString,
+                    response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsResponse.SerializeToString,
+            ),
             'PlanRetention': grpc.unary_unary_rpc_method_handler(
                     servicer.PlanRetention,
                     request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PlanRetentionRequest.FromString,
@@ -130,6 +193,16 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.GetSchedulerStatus,
                     request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.GetSchedulerStatusRequest.FromString,
                     response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.SchedulerStatus.SerializeToString,
+            ),
+            'PauseRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseRegion,
+                    request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PauseRegionRequest.FromString,
+                    response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.RegionStatus.SerializeToString,
+            ),
+            'ResumeRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRegion,
+                    request_deserializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ResumeRegionRequest.FromString,
+                    response_serializer=autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.RegionStatus.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -225,6 +298,60 @@ class ExecutionService:
             _registered_method=True)
 
     @staticmethod
+    def CancelExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.scheduler.v1.ExecutionService/CancelExecution',
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.SerializeToString,
+            autoimage_dot_scheduler_dot_v1_dot_execution__pb2.Execution.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchExecutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/autoimage.scheduler.v1.ExecutionService/WatchExecutions',
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsRequest.SerializeToString,
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.WatchExecutionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def PlanRetention(request,
             target,
             options=(),
@@ -268,6 +395,60 @@ class ExecutionService:
             '/autoimage.scheduler.v1.ExecutionService/GetSchedulerStatus',
             autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.GetSchedulerStatusRequest.SerializeToString,
             autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.SchedulerStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.scheduler.v1.ExecutionService/PauseRegion',
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.PauseRegionRequest.SerializeToString,
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.RegionStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.scheduler.v1.ExecutionService/ResumeRegion',
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.ResumeRegionRequest.SerializeToString,
+            autoimage_dot_scheduler_dot_v1_dot_execution__service__pb2.RegionStatus.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,10 +25,26 @@ class ExecutionServiceStub:
     """
     ListImageTasks: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListImageTasksRequest, _execution_service_pb2.ListImageTasksResponse]
     """Lists the image tasks of an execution, in the order of the instances' ids."""
+    CancelExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.CancelExecutionRequest, _execution_pb2.Execution]
+    """Cancels those image tasks of an execution that have not begun to build; what is being built is finished. A task that may
+    have reached compute ends a moment later, when compute has told what became of it. Cancelling an execution that has
+    ended, or is being cancelled, changes nothing.
+    """
+    WatchExecutions: _grpc.UnaryStreamMultiCallable[_execution_service_pb2.WatchExecutionsRequest, _execution_service_pb2.WatchExecutionsResponse]
+    """Answers executions as they begin and change, without end. Each response has an execution as it is then; changes that follow
+    each other quickly may come as one. The first response comes at once, and has none.
+    """
     PlanRetention: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.PlanRetentionRequest, _execution_service_pb2.PlanRetentionResponse]
     """Tells which images of a policy retention would delete next, which it keeps, and why. Deletes nothing."""
     GetSchedulerStatus: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetSchedulerStatusRequest, _execution_service_pb2.SchedulerStatus]
     """Tells how the scheduler is doing."""
+    PauseRegion: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.PauseRegionRequest, _execution_service_pb2.RegionStatus]
+    """Pauses a region: no build is begun there any more, nor an image deleted by retention. All else goes on: policies trigger,
+    builds in flight are followed, entries are logged, and a task whose start window passes fails. Pausing a paused region
+    changes nothing. For platform administrators.
+    """
+    ResumeRegion: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ResumeRegionRequest, _execution_service_pb2.RegionStatus]
+    """Resumes a paused region. Resuming one that is not paused changes nothing. For platform administrators."""
 
 class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
     """What became of the policies."""
@@ -60,6 +76,27 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the image tasks of an execution, in the order of the instances' ids."""
 
     @_abc_1.abstractmethod
+    def CancelExecution(
+        self,
+        request: _execution_service_pb2.CancelExecutionRequest,
+        context: _grpc.ServicerContext,
+    ) -> _execution_pb2.Execution:
+        """Cancels those image tasks of an execution that have not begun to build; what is being built is finished. A task that may
+        have reached compute ends a moment later, when compute has told what became of it. Cancelling an execution that has
+        ended, or is being cancelled, changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchExecutions(
+        self,
+        request: _execution_service_pb2.WatchExecutionsRequest,
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_execution_service_pb2.WatchExecutionsResponse]:
+        """Answers executions as they begin and change, without end. Each response has an execution as it is then; changes that follow
+        each other quickly may come as one. The first response comes at once, and has none.
+        """
+
+    @_abc_1.abstractmethod
     def PlanRetention(
         self,
         request: _execution_service_pb2.PlanRetentionRequest,
@@ -74,5 +111,24 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _execution_service_pb2.SchedulerStatus:
         """Tells how the scheduler is doing."""
+
+    @_abc_1.abstractmethod
+    def PauseRegion(
+        self,
+        request: _execution_service_pb2.PauseRegionRequest,
+        context: _grpc.ServicerContext,
+    ) -> _execution_service_pb2.RegionStatus:
+        """Pauses a region: no build is begun there any more, nor an image deleted by retention. All else goes on: policies trigger,
+        builds in flight are followed, entries are logged, and a task whose start window passes fails. Pausing a paused region
+        changes nothing. For platform administrators.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeRegion(
+        self,
+        request: _execution_service_pb2.ResumeRegionRequest,
+        context: _grpc.ServicerContext,
+    ) -> _execution_service_pb2.RegionStatus:
+        """Resumes a paused region. Resuming one that is not paused changes nothing. For platform administrators."""
 
 def add_ExecutionServiceServicer_to_server(servicer: ExecutionServiceServicer, server: _grpc.Server) -> None: ...

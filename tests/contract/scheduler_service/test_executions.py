@@ -31,7 +31,7 @@ SECOND = timedelta(seconds=1)
 def put(world: World, *executions: domain.Execution) -> None:
     """Executions that nobody's trigger asked for, as they might have been long ago."""
     with world.database.write() as connection:
-        store.insert(connection, executions)
+        store.insert(connection, executions, {execution.place: 1 for execution in executions})
 
 
 def over(policy: str = "daily", **changes: Any) -> domain.Execution:

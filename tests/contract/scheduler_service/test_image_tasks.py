@@ -43,6 +43,7 @@ def test_a_task_is_told_whole_at_each_stage(world: World, stub: Any) -> None:
         request_id=world.task().request_id,
         attempt_count=1,
         create_time=to_proto(START),
+        planned_start_time=to_proto(START),
     )
     assert tasks(stub, world) == [expected]
 
@@ -55,7 +56,7 @@ def test_a_task_is_told_whole_at_each_stage(world: World, stub: Any) -> None:
     expected.included_disks.extend(["vda", "vdb"])
     expected.left_out_disks.add(device_name="vdc", reason=reason_pb2.REASON_LOCAL_DISK)
     expected.left_out_disks.add(device_name="vdd", reason=reason_pb2.REASON_NO_SUCH_DISK)
-    expected.build_start_time.CopyFrom(to_proto(START + timedelta(seconds=1)))
+    expected.build_start_time.CopyFrom(to_proto(START))
     assert tasks(stub, world) == [expected]
 
     world.settle()

@@ -3,9 +3,17 @@
 from datetime import timedelta
 from typing import Any
 
-from autoimage.scheduler.v1.execution_service_pb2 import GetSchedulerStatusRequest, SchedulerStatus
+from google.protobuf.duration_pb2 import Duration
+
+from autoimage.scheduler.v1.execution_service_pb2 import (
+    GetSchedulerStatusRequest,
+    SchedulerReplica,
+    SchedulerStatus,
+)
 from scheduler_service.domain.executions import Kind
+from scheduler_service.steps.say_at_work import say_at_work
 from scheduler_service.steps.take_up import take_up
+from servicekit import zones
 from servicekit.timestamps import to_proto
 from tests.support import START
 from tests.support.scheduler import World
@@ -20,7 +28,7 @@ def status(stub: Any) -> SchedulerStatus:
 
 
 def test_before_the_first_poll_nothing_is_known(stub: Any) -> None:
-    assert status(stub) == SchedulerStatus(product_time=to_proto(START))
+    assert status(stub) == SchedulerStatus(product_time=to_proto(START), time_zone_data_version=zones.VERSION)
 
 
 def test_when_idle_the_next_policy_is_what_is_due_next(world: World, stub: Any) -> None:
@@ -31,6 +39,7 @@ def test_when_idle_the_next_policy_is_what_is_due_next(world: World, stub: Any) 
         product_time=to_proto(START + timedelta(minutes=1)),
         next_due_time=to_proto(START + HOUR),
         last_poll_time=to_proto(START),
+        time_zone_data_version=zones.VERSION,
     )
 
 
@@ -45,22 +54,44 @@ def test_what_waits_and_what_is_built_is_counted(world: World, stub: Any) -> Non
         product_time=to_proto(START),
         next_due_time=to_proto(START),
         last_poll_time=to_proto(START),
+        time_zone_data_version=zones.VERSION,
         running_executions=2,
         pending_tasks=3,
         oldest_pending_time=to_proto(START - HOUR),
         undelivered_log_entries=2,
+        lateness=Duration(),
     )
     world.run_until_idle()
     assert status(stub) == SchedulerStatus(
         product_time=to_proto(START),
         next_due_time=to_proto(START + timedelta(seconds=2)),
         last_poll_time=to_proto(START),
+        time_zone_data_version=zones.VERSION,
         running_executions=2,
         pending_tasks=1,
         building_tasks=2,
         oldest_pending_time=to_proto(START - HOUR),
         undelivered_log_entries=4,
+        lateness=Duration(),
     )
+
+
+def test_replicas_at_work_are_told(world: World, stub: Any) -> None:
+    say_at_work(world.deps)
+    world.run_until_idle()
+    assert status(stub) == SchedulerStatus(
+        product_time=to_proto(START),
+        last_poll_time=to_proto(START),
+        time_zone_data_version=zones.VERSION,
+        replicas=[SchedulerReplica(name="scheduler-1", last_seen_time=to_proto(START), version="1.2.3")],
+    )
+
+
+def test_how_late_executions_are_taken_up_is_told(world: World, stub: Any) -> None:
+    world.add_trigger(scheduled=START - timedelta(minutes=2))
+    world.add_trigger(policy="weekly", kind=Kind.CATCH_UP, scheduled=START - HOUR, triggered=START)
+    world.run_until_idle()
+    assert status(stub).lateness == Duration(seconds=120)
 
 
 def test_dropped_entries_are_counted(world: World, stub: Any) -> None:

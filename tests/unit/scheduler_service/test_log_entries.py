@@ -37,7 +37,7 @@ from tests.support.scheduler_values import (
 
 NOW = START + timedelta(minutes=2)
 EXECUTION = an_execution()
-BUILD = Build(IMAGE, BuildState.CREATING, ("vda",), (LeftOut("vdb", "LOCAL_DISK"),))
+BUILD = Build(IMAGE, BuildState.CREATING, NOW, ("vda",), (LeftOut("vdb", "LOCAL_DISK"),))
 ENTRY = Entry(
     log_topic=TOPIC,
     insert_id=f"{EXECUTION.uid}/started",

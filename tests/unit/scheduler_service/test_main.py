@@ -67,7 +67,17 @@ def test_each_step_has_a_loop_and_sending_as_many_as_it_was_told(tmp_path: Path)
     service = compose(settings(tmp_path))
     with running(service):
         names = [loop.name for loop in service.loops]
-    assert names == ["take_up", "send_0", "send_1", "follow", "resolve", "deliver", "retain"]
+    assert names == [
+        "take_up",
+        "send_0",
+        "send_1",
+        "follow",
+        "resolve",
+        "deliver",
+        "retain",
+        "say_at_work",
+        "keep_house",
+    ]
 
 
 def test_wrong_settings_are_all_told_at_once() -> None:

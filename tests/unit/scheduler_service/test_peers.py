@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import empty_pb2
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
@@ -155,6 +156,7 @@ def test_a_leased_trigger_comes_whole(peer: Peer, policies: Policies) -> None:
                 ),
                 lease_expire_time=to_proto(LATEST),
                 lease_count=2,
+                spread=Duration(seconds=1800),
                 retention=retention_pb2.Retention(keep_days=7, keep_last=2, may_delete_newest=True),
             )
         ],
@@ -174,6 +176,7 @@ def test_a_leased_trigger_comes_whole(peer: Peer, policies: Policies) -> None:
         trigger_time=START + SECOND,
         instances=tuple(TriggeredInstance(instance_name(id), association(id)) for id in ("i-1", "i-2")),
         missed=Missed(START - 3 * SECOND, START - SECOND, 3, "NOT_TAKEN_UP"),
+        spread=timedelta(minutes=30),
         retention=Retention(7, 2, may_delete_newest=True),
     )
     assert policies.lease_triggers("host/1") == Leased([expected], START + timedelta(hours=1))
@@ -251,6 +254,17 @@ def test_associations_are_asked_after_and_reported_with_their_policies(peer: Pee
     ]
 
 
+@pytest.mark.rule("L4")
+def test_topics_that_are_gone_are_reported_with_their_policies(peer: Peer, policies: Policies) -> None:
+    peer.answer = trigger_service_pb2.DisableLoggingResponse()
+    policies.disable_logging([(POLICY, TOPIC)])
+    assert peer.requests == [
+        trigger_service_pb2.DisableLoggingRequest(
+            missing_log_topics=[trigger_service_pb2.MissingLogTopic(policy=POLICY, log_topic=TOPIC)]
+        )
+    ]
+
+
 # Compute
 
 
@@ -270,6 +284,7 @@ def an_image(**changes: Any) -> compute_pb2.Image:
     image = compute_pb2.Image(
         name=IMAGE,
         state=compute_pb2.Image.STATE_CREATING,
+        create_time=to_proto(START),
         disks=[compute_pb2.ImageDisk(device_name="vda", size_gib=40), compute_pb2.ImageDisk(device_name="vdb")],
         left_out_disks=[
             disks_pb2.LeftOutDisk(device_name="vdc", reason=reason_pb2.REASON_LOCAL_DISK),
@@ -281,7 +296,7 @@ def an_image(**changes: Any) -> compute_pb2.Image:
 
 
 CREATING = Build(
-    IMAGE, BuildState.CREATING, ("vda", "vdb"), (LeftOut("vdc", "LOCAL_DISK"), LeftOut("vdd", "NO_SUCH_DISK"))
+    IMAGE, BuildState.CREATING, START, ("vda", "vdb"), (LeftOut("vdc", "LOCAL_DISK"), LeftOut("vdd", "NO_SUCH_DISK"))
 )
 
 

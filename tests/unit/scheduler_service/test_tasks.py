@@ -38,7 +38,7 @@ from tests.support.scheduler_values import IMAGE, a_building_task, a_sent_task, 
 MICROSECOND = timedelta(microseconds=1)
 LATER = START + timedelta(minutes=7)  # product time
 OPERATING = START + timedelta(days=1)  # unlike product time, so that a mistake shows
-CREATING = Build(IMAGE, BuildState.CREATING, ("vda",), (LeftOut("vdb", "LOCAL_DISK"),))
+CREATING = Build(IMAGE, BuildState.CREATING, LATER, ("vda",), (LeftOut("vdb", "LOCAL_DISK"),))
 AVAILABLE = replace(CREATING, state=BuildState.AVAILABLE)
 ERROR = replace(CREATING, state=BuildState.ERROR, reason="SNAPSHOT_FAILED")
 TRANSIENT = Refusal(Trouble.TRANSIENT, "COMPUTE_UNAVAILABLE")
@@ -203,7 +203,12 @@ def test_a_busy_instance_is_tried_again_after_1_2_4_8_and_every_10_minutes_and_l
 def test_a_task_that_waits_for_a_busy_instance_stays_pending_and_waits_in_product_time_only() -> None:
     task = a_sent_task()
     assert refused(task, BUSY, LATER, OPERATING, HIGHEST) == replace(
-        task, reason="INSTANCE_BUSY", tries=1, due_product=LATER + timedelta(minutes=1), due_operating=OPERATING
+        task,
+        reason="INSTANCE_BUSY",
+        tries=1,
+        in_flight=False,
+        due_product=LATER + timedelta(minutes=1),
+        due_operating=OPERATING,
     )
 
 
@@ -231,9 +236,10 @@ def test_a_final_refusal_ends_the_task_once_it_is_resolved(trouble: Trouble, sta
     ("reason", "told"), [("", "START_WINDOW_PASSED"), ("POLICY_SERVICE_UNAVAILABLE", "POLICY_SERVICE_UNAVAILABLE")]
 )
 def test_past_the_window_a_task_says_what_stood_in_the_way_last(reason: str, told: str) -> None:
-    after = past_window(a_task(reason=reason), LATER, OPERATING)
+    after = past_window(a_task(reason=reason), LATER, OPERATING, paused=False)
     assert (after.state, after.reason, after.end_time) == (TaskState.FAILED, told, LATER)
-    assert past_window(a_sent_task(reason=reason), LATER, OPERATING).phase is Phase.RESOLVE
+    assert past_window(a_sent_task(reason=reason), LATER, OPERATING, paused=False).phase is Phase.RESOLVE
+    assert past_window(a_task(reason=reason), LATER, OPERATING, paused=True).reason == "REGION_PAUSED"
 
 
 # Builds
@@ -263,8 +269,9 @@ def test_a_build_that_is_over_already_is_looked_at_at_once(build: Build) -> None
     assert accepted(a_sent_task(), build, LATER, OPERATING).due_product == LATER
 
 
-def test_a_build_accepted_twice_keeps_its_first_start() -> None:
-    assert accepted(a_building_task(), CREATING, LATER, OPERATING).build_start_time == START
+def test_a_build_starts_when_compute_accepted_it_however_late_that_is_learned() -> None:
+    after = accepted(a_sent_task(), replace(CREATING, create_time=START), LATER, OPERATING)
+    assert (after.build_start_time, after.due_product) == (START, LATER + FOLLOW_FIRST)
 
 
 def test_a_build_is_looked_at_less_often_the_longer_it_takes() -> None:
@@ -286,7 +293,7 @@ def test_a_look_clears_the_reason_of_an_outage() -> None:
 def test_an_available_image_succeeds_its_task() -> None:
     task = a_building_task()
     assert observed(task, AVAILABLE, LATER, OPERATING) == replace(
-        task, state=TaskState.SUCCEEDED, phase=Phase.DONE, due_product=None, end_time=LATER
+        task, state=TaskState.SUCCEEDED, phase=Phase.DONE, in_flight=False, due_product=None, end_time=LATER
     )
 
 

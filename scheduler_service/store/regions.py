@@ -1,0 +1,24 @@
+"""Regions in which nothing is begun."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from scheduler_service.store.schema import paused_regions
+from servicekit.sql import insert_missing
+from servicekit.timestamps import from_micros, to_micros
+
+
+def pause(connection: sa.Connection, region: str, now: datetime) -> None:
+    """Changes nothing if the region is paused already."""
+    insert_missing(connection, paused_regions, [{"region": region, "pause_time": to_micros(now)}])
+
+
+def resume(connection: sa.Connection, region: str) -> None:
+    connection.execute(sa.delete(paused_regions).where(paused_regions.c.region == region))
+
+
+def paused(connection: sa.Connection) -> dict[str, datetime]:
+    """The regions that are paused, in order, and since when."""
+    query = sa.select(paused_regions.c.region, paused_regions.c.pause_time).order_by(paused_regions.c.region)
+    return {region: from_micros(micros) for region, micros in connection.execute(query)}
