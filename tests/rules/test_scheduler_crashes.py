@@ -9,10 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from scheduler_service.commands.cancel_execution import cancel_execution
 from scheduler_service.domain.executions import ExecutionState, Kind, Missed
+from servicekit.errors import Unavailable
 from tests.support import START
 from tests.support.scheduler import World, scheduler_world
-from tests.support.scheduler_fakes import LOCAL_SYSTEM_DISK, NO_IMAGE_QUOTA, NO_INSTANCE, SimulatedCrash, lost_answer
+from tests.support.scheduler_fakes import (
+    BUSY,
+    LOCAL_SYSTEM_DISK,
+    NO_IMAGE_QUOTA,
+    NO_INSTANCE,
+    Fault,
+    SimulatedCrash,
+    lost_answer,
+)
 from tests.support.scheduler_values import association
 
 OUTCOMES = [
@@ -81,6 +91,45 @@ def test_a_crash_at_any_place_breaks_no_promise(tmp_path: Path, part: int) -> No
             world.faults.crash_at = place
             assert live(world) == 1, place
             assert_all_is_over(world)
+
+
+def prepare_cancelled(world: World) -> None:
+    """Four instances, of which two may be built at a time; a user cancels while the first answer is under way."""
+
+    def cancel() -> None:
+        cancel_execution(world.deps, world.execution().name)
+        raise Unavailable("TRANSPORT")
+
+    world.limit_builds(2)
+    world.compute.failing.add("i-error")
+    world.add_trigger("i-busy", "i-error", "i-fine", "i-late", spread=timedelta(minutes=1))
+    world.compute.refusals["i-busy"] = BUSY
+    world.faults.next("create_images", Fault(after=cancel))
+
+
+def places_of_cancelled(folder: Path) -> int:
+    with scheduler_world(folder) as world:
+        prepare_cancelled(world)
+        live(world)
+        assert "CANCELLED" in {state for _, state, _ in world.outcomes()}
+        return world.faults.reached
+
+
+@pytest.mark.rule("X6", "X7", "D6")
+@pytest.mark.parametrize("part", range(4))
+def test_a_crash_at_any_place_of_a_cancelled_execution_breaks_no_promise(tmp_path: Path, part: int) -> None:
+    """Where the user's own call dies, nothing or all of it is done; whatever is built is finished and given back."""
+    for place in range(1, places_of_cancelled(tmp_path) + 1)[part::4]:
+        with scheduler_world(tmp_path) as world:
+            prepare_cancelled(world)
+            world.faults.crash_at = place
+            assert live(world) == 1, place
+            world.restart()
+            world.settle()
+            succeeded = [state for _, state, _ in world.outcomes()].count("SUCCEEDED")
+            assert len(world.compute.live_images()) == succeeded, place
+            assert [task for task in world.tasks() if task.in_flight] == [], place
+            assert world.policies.pending() == []
 
 
 @pytest.mark.rule("X1", "X2", "X6", "D3", "L2", "L3")

@@ -9,20 +9,25 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from autoimage.scheduler.v1.execution_pb2 import Execution, ImageTask
 from autoimage.scheduler.v1.execution_service_pb2 import (
+    CancelExecutionRequest,
     ExecutionFilter,
     GetExecutionRequest,
     ImageTaskFilter,
     ListExecutionsRequest,
     ListImageTasksRequest,
+    PauseRegionRequest,
     PlanRetentionRequest,
+    ResumeRegionRequest,
+    WatchExecutionsRequest,
 )
 from autoimage.type.v1.retention_pb2 import Retention
-from servicekit.errors import Code
+from servicekit.errors import Code, ServiceError
 from tests.support import error_of
 from tests.support.scheduler import World
 from tests.support.scheduler_values import PLACE
 
 POLICY = f"{PLACE}/policies/daily"
+REGION = "regions/cn-north-1"
 EXECUTION = f"{POLICY}/executions/exec-0123456789"
 ELSEWHERE = "accounts/acme/regions/mars-1/policies/daily"
 DAY = timedelta(days=1)
@@ -49,10 +54,23 @@ def plan(**retention: Any) -> PlanRetentionRequest:
     return PlanRetentionRequest(parent=POLICY, retention=Retention(**retention))
 
 
+def refused(stub: Any, method: str, request: Message) -> ServiceError:
+    """A stream tells its error to who reads it."""
+    call = getattr(stub, method)
+    return error_of(lambda: list(call(request)) if method == "WatchExecutions" else call(request))
+
+
 CASES: list[tuple[str, Message, list[str]]] = [
     *(("GetExecution", GetExecutionRequest(name=name), ["name"]) for name in wrong_names(EXECUTION)),
     *(("ListExecutions", ListExecutionsRequest(parent=name), ["parent"]) for name in wrong_names(POLICY)),
     *(("ListImageTasks", ListImageTasksRequest(parent=name), ["parent"]) for name in wrong_names(EXECUTION)),
+    *(("CancelExecution", CancelExecutionRequest(name=name), ["name"]) for name in wrong_names(EXECUTION)),
+    *(("WatchExecutions", WatchExecutionsRequest(parent=name), ["parent"]) for name in wrong_names(POLICY)),
+    *(("PauseRegion", PauseRegionRequest(name=name), ["name"]) for name in [*wrong_names(REGION), "regions/-"]),
+    *(("ResumeRegion", ResumeRegionRequest(name=name), ["name"]) for name in [*wrong_names(REGION), PLACE]),
+    ("CancelExecution", CancelExecutionRequest(name=f"{POLICY}/executions/-"), ["name"]),
+    ("WatchExecutions", WatchExecutionsRequest(parent="accounts/-/regions/-/policies/-"), ["parent"]),
+    ("WatchExecutions", WatchExecutionsRequest(parent=POLICY, resume_token="?"), ["resume_token"]),
     ("GetExecution", GetExecutionRequest(name=f"{POLICY}/executions/-"), ["name"]),
     ("GetExecution", GetExecutionRequest(name=f"{PLACE}/policies/-/executions/exec-0123456789"), ["name"]),
     ("ListImageTasks", ListImageTasksRequest(parent=f"{POLICY}/executions/-"), ["parent"]),
@@ -102,7 +120,7 @@ CASES: list[tuple[str, Message, list[str]]] = [
 
 @pytest.mark.parametrize(("method", "request_", "fields"), CASES)
 def test_every_wrong_field_is_told_at_once(stub: Any, method: str, request_: Message, fields: list[str]) -> None:
-    error = error_of(getattr(stub, method), request_)
+    error = refused(stub, method, request_)
     assert error.code is Code.INVALID_ARGUMENT
     assert sorted(violation.field for violation in error.violations) == fields
 
@@ -113,11 +131,15 @@ def test_every_wrong_field_is_told_at_once(stub: Any, method: str, request_: Mes
         ("GetExecution", GetExecutionRequest(name=f"{ELSEWHERE}/executions/exec-0123456789")),
         ("ListExecutions", ListExecutionsRequest(parent=ELSEWHERE)),
         ("ListImageTasks", ListImageTasksRequest(parent=f"{ELSEWHERE}/executions/exec-0123456789")),
+        ("CancelExecution", CancelExecutionRequest(name=f"{ELSEWHERE}/executions/exec-0123456789")),
+        ("WatchExecutions", WatchExecutionsRequest(parent=ELSEWHERE)),
+        ("PauseRegion", PauseRegionRequest(name="regions/mars-1")),
+        ("ResumeRegion", ResumeRegionRequest(name="regions/mars-1")),
         ("PlanRetention", PlanRetentionRequest(parent=ELSEWHERE)),
     ],
 )
 def test_a_region_that_is_not_served_is_refused(stub: Any, method: str, request_: Message) -> None:
-    error = error_of(getattr(stub, method), request_)
+    error = refused(stub, method, request_)
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "REGION_NOT_SERVED")
 
 

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from autoimage.scheduler.v1 import execution_service_pb2 as pb
 from autoimage.type.v1 import retention_pb2
 from scheduler_service.servicer import ExecutionServicer
+from scheduler_service.steps.take_up import take_up
 from tests.support.scheduler import World
 from tests.support.scheduler_values import PLACE
 
@@ -46,12 +47,35 @@ def test_every_method_answers(world: World, invoke: Invoke) -> None:
     (verdict,) = invoke(pb.PlanRetentionRequest(parent=POLICY))[0].retention_verdicts
     assert (verdict.image, verdict.verdict) == (task.image, pb.RetentionVerdict.VERDICT_KEEP_FOREVER)
     assert invoke(pb.GetSchedulerStatusRequest())[0].HasField("last_poll_time")
+    assert invoke(pb.CancelExecutionRequest(name=name))[0] == execution
+    region = "regions/cn-north-1"
+    assert invoke(pb.PauseRegionRequest(name=region))[0].paused
+    assert invoke(pb.ResumeRegionRequest(name=region))[0] == pb.RegionStatus(name=region)
+
+
+def test_a_watch_answers_until_its_reader_leaves(world: World) -> None:
+    servicer = ExecutionServicer(world.deps, frozenset({"cn-north-1"}))
+    server = grpc_testing.server_from_dictionary({SERVICE: servicer}, grpc_testing.strict_real_time())
+    method = SERVICE.methods_by_name["WatchExecutions"]
+    call = server.invoke_unary_stream(method, (), pb.WatchExecutionsRequest(parent=POLICY), None)
+    assert list(call.take_response().executions) == []
+    world.add_trigger()
+    take_up(world.deps)
+    assert [execution.name for execution in call.take_response().executions] == [world.execution().name]
+    call.cancel()
 
 
 @pytest.mark.parametrize(
     ("request_", "code", "message"),
     [
         (pb.GetExecutionRequest(name=UNKNOWN), "NOT_FOUND", f"execution {UNKNOWN} does not exist"),
+        (pb.CancelExecutionRequest(name=UNKNOWN), "NOT_FOUND", f"execution {UNKNOWN} does not exist"),
+        (
+            pb.PauseRegionRequest(name="regions/mars-1"),
+            "INVALID_ARGUMENT",
+            "invalid request: name: region mars-1 is not served here",
+        ),
+        (pb.ResumeRegionRequest(), "INVALID_ARGUMENT", "invalid request: name: is required"),
         (pb.ListImageTasksRequest(parent=UNKNOWN), "NOT_FOUND", f"execution {UNKNOWN} does not exist"),
         (pb.GetExecutionRequest(), "INVALID_ARGUMENT", "invalid request: name: is required"),
         (
