@@ -11,7 +11,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test check rules proto bench lock venv
+.PHONY: help demo up test check rules mutate proto bench lock venv
 
 help: ## this list
 	@echo "Automatic Image Policy. Targets:"
@@ -32,6 +32,9 @@ check: $(DEV) ## formats, lints, types, layers, contracts, duplicates: all of th
 
 rules: $(DEV) ## the rules of docs/rules.md, and how many tests of each pass
 	@$(BIN)/python -m tools.rules $(ARGS)
+
+mutate: $(DEV) ## break the domains in 300 ways, and see how many the tests notice (ARGS="--seed 7 --count 50")
+	@$(BIN)/python -m tools.mutate $(ARGS)
 
 proto: $(DEV) ## write autoimage/ anew from protos/
 	@$(BIN)/python -m tools.generate

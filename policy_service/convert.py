@@ -16,19 +16,32 @@ from policy_service.domain import triggers
 from policy_service.domain.ledger import Event, LedgerEntry, LedgerFilter
 from policy_service.domain.limits import PolicyLimit
 from policy_service.domain.policy import Place, PolicyFilter, PolicyKey
+from policy_service.domain.preview import PreviewedTime
 from policy_service.domain.replication import Target
 from policy_service.domain.retention import PolicyRetention, Retention
-from policy_service.domain.schedule import Interval, Schedule, Unit
+from policy_service.domain.schedule import UTC_ZONE, CatchUp, Interval, Schedule, Unit
+from policy_service.domain.wall_clock import Shift
 from policy_service.domain.warnings import PolicyWarning, WarningKind
-from servicekit import names
+from servicekit import names, zones
 from servicekit.errors import ServiceError
 from servicekit.status import to_status
-from servicekit.timestamps import from_proto, to_proto, to_proto_or_none
+from servicekit.timestamps import from_proto, to_duration_or_none, to_proto, to_proto_or_none
 
 UNITS = {
     policy_pb2.Interval.UNIT_HOUR: Unit.HOUR,
     policy_pb2.Interval.UNIT_DAY: Unit.DAY,
     policy_pb2.Interval.UNIT_WEEK: Unit.WEEK,
+}
+_CATCH_UPS = {
+    policy_pb2.Schedule.CATCH_UP_UNSPECIFIED: CatchUp.LATEST,
+    policy_pb2.Schedule.CATCH_UP_LATEST: CatchUp.LATEST,
+    policy_pb2.Schedule.CATCH_UP_NONE: CatchUp.NONE,
+}
+_WIRE_CATCH_UPS = {catch_up: number for number, catch_up in _CATCH_UPS.items()}
+_WIRE_SHIFTS = {
+    Shift.NONE: policy_service_pb2.PreviewedTime.SHIFT_UNSPECIFIED,
+    Shift.GAP: policy_service_pb2.PreviewedTime.SHIFT_GAP,
+    Shift.FOLD: policy_service_pb2.PreviewedTime.SHIFT_FOLD,
 }
 _WIRE_UNITS = {unit: number for number, unit in UNITS.items()}
 _WIRE_KINDS = {
@@ -75,15 +88,25 @@ def policy_spec(policy: policy_pb2.Policy) -> policies.PolicySpec:
     return policies.PolicySpec(
         display_name=policy.display_name,
         description=policy.description,
-        schedule=Schedule(
-            from_proto(policy.schedule.start_time),
-            Interval(policy.schedule.interval.count, UNITS[policy.schedule.interval.unit]),
-        ),
+        schedule=schedule(policy.schedule),
         devices=policies.with_system_disk(policy.disks.devices),
         logging=policies.Logging(logging.log_topic, logging.state != policy_pb2.Logging.STATE_DISABLED)
         if policy.HasField("logging")
         else None,
         retention=_retention(policy.retention),
+    )
+
+
+def schedule(message: policy_pb2.Schedule) -> Schedule:
+    window = message.catch_up_window.ToTimedelta() if message.HasField("catch_up_window") else None
+    return Schedule(
+        start_time=from_proto(message.start_time),
+        interval=Interval(message.interval.count, UNITS[message.interval.unit]),
+        time_zone=message.time_zone or UTC_ZONE,
+        execution_limit=message.execution_limit,
+        catch_up=_CATCH_UPS[message.catch_up],
+        catch_up_window=window,
+        spread=message.spread.ToTimedelta(),
     )
 
 
@@ -110,17 +133,10 @@ def policy_filter(filter: policy_service_pb2.PolicyFilter) -> PolicyFilter:
 
 
 def policy(policy: policies.Policy, warnings: Iterable[PolicyWarning]) -> policy_pb2.Policy:
-    spec = policy.spec
-    return policy_pb2.Policy(
+    message = policy_pb2.Policy(
         name=policy.key.name,
         uid=policy.uid,
-        display_name=spec.display_name,
-        description=spec.description,
         state=policy_pb2.Policy.STATE_ENABLED if policy.enabled else policy_pb2.Policy.STATE_DISABLED,
-        schedule=_schedule_message(spec.schedule),
-        disks=disk_selection(spec.devices),
-        logging=_logging(spec.logging),
-        retention=_retention_message(spec.retention),
         last_execution_time=to_proto_or_none(policy.last_execution),
         next_execution_time=to_proto_or_none(policy.next_execution),
         execution_count=policy.execution_count,
@@ -131,18 +147,38 @@ def policy(policy: policies.Policy, warnings: Iterable[PolicyWarning]) -> policy
         replicated_from=policy.replicated_from,
         warnings=map(_warning, warnings),
     )
+    message.MergeFrom(specified(policy.spec))
+    if policy.spec.logging is not None and policy.spec.logging.topic_gone:
+        message.logging.reason = reason_pb2.REASON_LOG_TOPIC_NOT_FOUND
+    return message
+
+
+def specified(spec: policies.PolicySpec) -> policy_pb2.Policy:
+    """A policy with nothing but what users say of it."""
+    return policy_pb2.Policy(
+        display_name=spec.display_name,
+        description=spec.description,
+        schedule=_schedule(spec.schedule),
+        disks=disk_selection(spec.devices),
+        logging=_logging(spec.logging),
+        retention=_retention_message(spec.retention),
+    )
+
+
+def _schedule(schedule: Schedule) -> policy_pb2.Schedule:
+    return policy_pb2.Schedule(
+        start_time=to_proto(schedule.start_time),
+        interval=policy_pb2.Interval(count=schedule.interval.count, unit=_WIRE_UNITS[schedule.interval.unit]),
+        time_zone=schedule.time_zone,
+        execution_limit=schedule.execution_limit,
+        catch_up=_WIRE_CATCH_UPS[schedule.catch_up],
+        catch_up_window=to_duration_or_none(schedule.catch_up_window),
+        spread=to_duration_or_none(schedule.spread or None),
+    )
 
 
 def _warning(warning: PolicyWarning) -> policy_pb2.Warning:
     return policy_pb2.Warning(kind=_WIRE_WARNINGS[warning.kind], message=warning.message)
-
-
-def _schedule_message(schedule: Schedule) -> policy_pb2.Schedule:
-    interval = schedule.interval
-    return policy_pb2.Schedule(
-        start_time=to_proto(schedule.start_time),
-        interval=policy_pb2.Interval(count=interval.count, unit=_WIRE_UNITS[interval.unit]),
-    )
 
 
 def replication_target(target: policy_service_pb2.ReplicationTarget) -> Target:
@@ -157,8 +193,7 @@ def _logging(logging: policies.Logging | None) -> policy_pb2.Logging | None:
     if logging is None:
         return None
     state = policy_pb2.Logging.STATE_ENABLED if logging.enabled else policy_pb2.Logging.STATE_DISABLED
-    reason = _reason("LOG_TOPIC_NOT_FOUND" if logging.topic_gone else None)
-    return policy_pb2.Logging(log_topic=logging.topic, state=state, reason=reason)
+    return policy_pb2.Logging(log_topic=logging.topic, state=state)
 
 
 def _retention_message(retention: Retention | None) -> retention_pb2.Retention | None:
@@ -260,6 +295,7 @@ def trigger(trigger: triggers.Trigger, lease_expire_time: datetime) -> trigger_s
         run_id=trigger.run_id,
         trigger_time=to_proto(trigger.trigger_time),
         missed=_missed(trigger.missed),
+        spread=to_duration_or_none(trigger.spread or None),
         lease_expire_time=to_proto(lease_expire_time),
         lease_count=trigger.lease_count,
         retention=_retention_message(trigger.retention),
@@ -301,6 +337,23 @@ def schedule_event(entry: LedgerEntry) -> policy_pb2.ScheduleEvent:
         point_count=points.count if points else 0,
         reason=_reason(entry.reason),
         run_id=entry.run_id,
-        schedule=_schedule_message(entry.schedule) if entry.schedule else None,
+        schedule=_schedule(entry.schedule) if entry.schedule else None,
         next_execution_time=to_proto_or_none(entry.next_execution),
+        next_local_time=entry.next_local_time,
+    )
+
+
+def preview_response(times: Iterable[PreviewedTime]) -> policy_service_pb2.PreviewScheduleResponse:
+    return policy_service_pb2.PreviewScheduleResponse(
+        times=map(_previewed_time, times), time_zone_data_version=zones.VERSION
+    )
+
+
+def _previewed_time(time: PreviewedTime) -> policy_service_pb2.PreviewedTime:
+    return policy_service_pb2.PreviewedTime(
+        time=to_proto(time.moment),
+        local_time=time.local.isoformat(),
+        utc_offset=to_duration_or_none(time.local.utcoffset()),
+        utc_offset_changed=time.offset_changed,
+        shift=_WIRE_SHIFTS[time.shift],
     )

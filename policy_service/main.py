@@ -14,7 +14,8 @@ from policy_service.commands.keep_house import (
 )
 from policy_service.dependencies import Dependencies
 from policy_service.invitations import Invitations
-from policy_service.servicer import PolicyServicer, TriggerServicer
+from policy_service.servicers.policies import PolicyServicer
+from policy_service.servicers.triggers import TriggerServicer
 from policy_service.settings import Settings
 from policy_service.store.schema import HEAD
 from servicekit import server

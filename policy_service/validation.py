@@ -1,6 +1,8 @@
 """The shape of each request. What the contract's field behavior says is checked before, by `@rpc`."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import regex
@@ -9,9 +11,9 @@ from autoimage.policy.v1 import policy_pb2, policy_service_pb2, trigger_service_
 from autoimage.type.v1 import retention_pb2
 from policy_service import convert
 from policy_service.domain.errors import InstanceElsewhere
-from policy_service.domain.policy import MAX_DESCRIPTION, Place
-from policy_service.domain.schedule import COUNTS
-from servicekit import masks
+from policy_service.domain.policy import MAX_DESCRIPTION, Place, PolicySpec
+from policy_service.domain.schedule import CATCH_UP_WINDOW, COUNTS, MAX_EXECUTION_LIMIT, MAX_SPREAD
+from servicekit import behavior, masks, zones
 from servicekit import validation as v
 from servicekit.errors import FieldViolation, InvalidArgument
 from servicekit.names import ACCOUNT_REGION, INSTANCE, LOG_TOPIC, POLICY, POLICY_LIMIT
@@ -23,6 +25,28 @@ MAX_LOOK_UPS = 500
 """Policies that a scheduler asks or tells about at once."""
 MAX_REFERENCES = 5000
 """Triggers or associations that a scheduler refers to at once."""
+MAX_PREVIEW = 1000
+"""Scheduled times that a preview tells at once."""
+POLICY_FIELDS = frozenset(
+    {
+        "display_name",
+        "description",
+        "schedule.start_time",
+        "schedule.interval",
+        "schedule.time_zone",
+        "schedule.execution_limit",
+        "schedule.catch_up",
+        "schedule.catch_up_window",
+        "schedule.spread",
+        "disks",
+        "logging.log_topic",
+        "logging.state",
+        "retention.keep_days",
+        "retention.keep_last",
+        "retention.may_delete_newest",
+    }
+)
+"""What an update can change of a policy."""
 _MAX_DISPLAY_NAME = 32
 _MAX_FILTER_IDS = 100
 _MAX_KEEP_DAYS = 36_500
@@ -39,16 +63,50 @@ def policy_name(request: Any) -> _Found:
 
 
 def create_policy(request: policy_service_pb2.CreatePolicyRequest) -> _Found:
-    policy = request.policy
     return (
         v.name("parent", request.parent, ACCOUNT_REGION)
         + v.resource_id("policy_id", request.policy_id)
         + v.request_id("request_id", request.request_id)
-        + _display_name("policy.display_name", policy.display_name)
+        + (v.fail("policy.etag", "is made by the server; leave it out") if request.policy.etag else [])
+        + _policy(request.policy, request.parent)
+    )
+
+
+def update_policy(request: policy_service_pb2.UpdatePolicyRequest) -> _Found:
+    """What can be said before the stored policy is known; see `updated_spec` for the rest."""
+    policy, mask = request.policy, request.update_mask
+    found = masks.violations(mask, POLICY_FIELDS) + v.name("policy.name", policy.name, POLICY)
+    if request.HasField("policy") and not policy.name:
+        found += v.fail("policy.name", "is required")
+    if policy.state and (not mask.paths or masks.is_everything(mask)):
+        found += v.fail("policy.state", "is changed by EnablePolicy and DisablePolicy; leave it out")
+    given = tuple(f"policy.{path}" for path in masks.chosen(policy, mask, POLICY_FIELDS))
+    place = policy.name.partition("/policies/")[0]
+    return found + [violation for violation in _policy(policy, place) if violation.field.startswith(given)]
+
+
+def updated_spec(spec: PolicySpec, request: policy_service_pb2.UpdatePolicyRequest) -> PolicySpec:
+    """What a policy becomes by an update. Raises InvalidArgument for what is wrong with the policy as a whole."""
+    policy = request.policy
+    merged = masks.merged(convert.specified(spec), policy, masks.chosen(policy, request.update_mask, POLICY_FIELDS))
+    place = policy.name.partition("/policies/")[0]
+    found = behavior.violations(merged, create=False, path="policy.") + _policy(merged, place)
+    if found:
+        raise InvalidArgument({violation.field: violation for violation in found}.values())
+    updated = convert.policy_spec(merged)
+    if spec.logging is None or updated.logging != replace(spec.logging, topic_gone=False):
+        return updated
+    return replace(updated, logging=spec.logging)  # that its topic is gone was no user's word, and stays
+
+
+def _policy(policy: policy_pb2.Policy, place: str) -> _Found:
+    """What users say of a policy of the account and region."""
+    return (
+        _display_name("policy.display_name", policy.display_name)
         + v.length("policy.description", policy.description, 0, MAX_DESCRIPTION)
-        + _interval("policy.schedule.interval", policy.schedule.interval)
+        + _schedule("policy.schedule", policy.schedule)
         + _disks("policy.disks", policy.disks)
-        + v.name("policy.logging.log_topic", policy.logging.log_topic, LOG_TOPIC, parent=request.parent)
+        + v.name("policy.logging.log_topic", policy.logging.log_topic, LOG_TOPIC, parent=place)
         + _retention("policy.retention", policy.retention)
     )
 
@@ -59,6 +117,18 @@ def _display_name(field: str, value: str) -> _Found:
     if value and not found and not _DISPLAY_NAME.fullmatch(value):
         return v.fail(field, "must consist of Han characters, A-Z, a-z, 0-9, _ and -")
     return found
+
+
+def _schedule(field: str, schedule: policy_pb2.Schedule) -> _Found:
+    """P4, P10, P18, D4, D6; of the start time P3 says what the clock must say."""
+    found = _interval(f"{field}.interval", schedule.interval)
+    if schedule.time_zone and not zones.is_zone(schedule.time_zone):
+        name = schedule.time_zone[:63]
+        found += v.fail(f"{field}.time_zone", f"must be a zone such as Asia/Shanghai, is {name!r}", "TIME_ZONE_UNKNOWN")
+    found += v.within(f"{field}.execution_limit", schedule.execution_limit, 0, MAX_EXECUTION_LIMIT)
+    if schedule.HasField("catch_up_window"):
+        found += v.whole_seconds(f"{field}.catch_up_window", schedule.catch_up_window, *CATCH_UP_WINDOW)
+    return found + v.whole_seconds(f"{field}.spread", schedule.spread, timedelta(0), MAX_SPREAD)
 
 
 def _interval(field: str, interval: policy_pb2.Interval) -> _Found:
@@ -86,6 +156,17 @@ def _retention(field: str, retention: retention_pb2.Retention) -> _Found:
     if retention.keep_last:
         found += v.within(f"{field}.keep_last", retention.keep_last, 1, _MAX_KEEP_LAST)
     return found
+
+
+def preview_schedule(request: policy_service_pb2.PreviewScheduleRequest) -> _Found:
+    found = (
+        v.name("parent", request.parent, ACCOUNT_REGION)
+        + v.name("policy", request.policy, POLICY, parent=request.parent)
+        + v.within("count", request.count, 0, MAX_PREVIEW)
+    )
+    if request.HasField("schedule"):
+        return found + _schedule("schedule", request.schedule)
+    return found if request.policy else found + v.fail("schedule", "is required where no policy is given")
 
 
 def list_policies(request: policy_service_pb2.ListPoliciesRequest) -> _Found:

@@ -91,19 +91,28 @@ def _plan(deps: Dependencies, retention: Retention, images: Sequence[KeptImage])
 
 def _page(deps: Dependencies, ids: Mapping[str, str], page: Page) -> list[KeptImage]:
     """The images of a page and one more, in its order: series by series, newest first."""
-    instance, policy_uid, micros, name = page.after or ("", "", 0, "")
-    start, before = (str(instance), str(policy_uid)), (from_micros(int(micros)), str(name)) if page.after else None
+    start, before = _start(page)
     found: list[KeptImage] = []
     with deps.database.read() as connection:
         keys = series_store.of_policy(
             connection, ids["account"], ids["region"], ids["policy"], start=start, limit=page.size + 2
         )
         for key in keys:
-            last_seen = before if key == (start[1], start[0]) else None
-            found += kept_images.newest(connection, key, before=last_seen, limit=page.size + 1 - len(found))
+            is_begun = key == (start[1], start[0])
+            found += kept_images.newest(
+                connection, key, before=before if is_begun else None, limit=page.size + 1 - len(found)
+            )
             if len(found) > page.size:
                 break
     return found
+
+
+def _start(page: Page) -> tuple[tuple[str, str], tuple[datetime, str] | None]:
+    """The series (instance, policy uid) in which a page begins, and the age key of the last image seen of it."""
+    if page.after is None:
+        return ("", ""), None
+    instance, policy_uid, micros, name = page.after
+    return (str(instance), str(policy_uid)), (from_micros(int(micros)), str(name))
 
 
 def _key(image: KeptImage) -> Key:

@@ -35,7 +35,8 @@ def violations(
     every enum value that its enum lacks; every Timestamp and Duration out of range.
     A REQUIRED number without presence must not be 0, and a REQUIRED bool without presence is never missing. Whether the
     field `items` is there is looked at, what it holds is not.
-    The message in the field `partial` may lack fields of its own: it says what to change of a resource.
+    The message in the field `partial`, and single messages inside it, may lack fields of their own: it says what to
+    change of a resource.
     """
     found: _Found = []
     for check in _checks(message.DESCRIPTOR, items, partial):
@@ -46,7 +47,12 @@ def violations(
 @functools.cache
 def _checks(descriptor: Descriptor, items: str = "", partial: str = "", *, whole: bool = True) -> tuple[_Check, ...]:
     checks = (
-        _field_checks(field, look_inside=field.name != items, whole=whole, inside_whole=field.name != partial)
+        _field_checks(
+            field,
+            look_inside=field.name != items,
+            whole=whole,
+            inside_whole=field.name != partial and (whole or field.is_repeated),
+        )
         for field in descriptor.fields
     )
     return tuple(itertools.chain.from_iterable(checks))

@@ -36,7 +36,7 @@ def rpc(
     Before the method: the contract's field behavior, the regions in `self.regions`, and `validator`, all violations at
     once. A batch method that answers each item by itself names their field in `per_item`: then only whether it is empty
     is looked at here, and the method looks at each item with `violations`. The field `shelf_mark` of a request for
-    `UpdateShelfMark` may lack fields of its own: it says what to change.
+    `UpdateShelfMark`, and single messages inside it, may lack fields of their own: it says what to change.
 
     If the servicer has `admit`, a method that is not a Get, List or Preview is not run before that was given the
     account of the first resource name in the request; it raises if that account may change nothing.

@@ -1,7 +1,11 @@
-"""A moment in three forms: aware UTC datetime in the domain, microseconds in the database, Timestamp on the wire."""
+"""A moment in three forms: aware UTC datetime in the domain, microseconds in the database, Timestamp on the wire.
+
+A length of time has two here: timedelta, and Duration on the wire.
+"""
 
 from datetime import UTC, datetime, timedelta
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,3 +46,14 @@ def from_micros_or_none(micros: int | None) -> datetime | None:
 def to_proto_or_none(moment: datetime | None) -> Timestamp | None:
     """None leaves a message field unset when given to a constructor."""
     return None if moment is None else to_proto(moment)
+
+
+def to_duration(length: timedelta) -> Duration:
+    duration = Duration()
+    duration.FromTimedelta(length)
+    return duration
+
+
+def to_duration_or_none(length: timedelta | None) -> Duration | None:
+    """None leaves a message field unset when given to a constructor."""
+    return None if length is None else to_duration(length)

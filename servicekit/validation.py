@@ -6,8 +6,10 @@ They look at shape only, and pass over what is unset: whether a field must be th
 
 import re
 from collections.abc import Collection, Iterable
+from datetime import timedelta
 from typing import Protocol
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from servicekit import regions, timestamps
@@ -53,6 +55,15 @@ def length(field: str, value: str, minimum: int, maximum: int) -> Violations:
 def within(field: str, value: int, low: int, high: int) -> Violations:
     """A number from `low` to `high`, both allowed. Looks at 0 too: if 0 means unset, call it for what is set only."""
     return [] if low <= value <= high else fail(field, f"must be from {low} to {high}, is {value}")
+
+
+def whole_seconds(field: str, value: Duration, low: timedelta, high: timedelta) -> Violations:
+    """A duration of whole seconds from `low` to `high`, both allowed. Looks at an unset one too, as at 0."""
+    if value.nanos:
+        return fail(field, "must be of whole seconds")
+    if not low.total_seconds() <= value.seconds <= high.total_seconds():
+        return fail(field, f"must be from {low.total_seconds():.0f} to {high.total_seconds():.0f} seconds")
+    return []
 
 
 def count(field: str, values: Collection[object], maximum: int) -> Violations:

@@ -2,7 +2,7 @@
 
 from policy_service.commands.making import made_before, make_policy
 from policy_service.dependencies import Dependencies
-from policy_service.domain.policy import Place, Policy, PolicySpec, check_start_time
+from policy_service.domain.policy import Place, Policy, PolicySpec, check_start_time, new_policy
 from servicekit.idempotency import Idempotency
 
 
@@ -20,4 +20,6 @@ def create_policy(
     check_start_time(spec.schedule.start_time, deps.clocks.product.now())
     if spec.logging is not None:
         deps.logs.check_topic(spec.logging.topic)
-    return make_policy(deps, place, policy_id, spec, enabled=enabled, asked=asked)
+    return make_policy(
+        deps, place, policy_id, lambda key, uid, now: new_policy(key, uid, spec, enabled=enabled, now=now), asked
+    )

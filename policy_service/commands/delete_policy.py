@@ -15,8 +15,9 @@ def delete_policy(deps: Dependencies, key: PolicyKey, etag: str) -> None:
     """
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
-        settle_due_points(deps, connection, policy, MissedReason.POLICY_DELETED)
-        ledger.append(connection, [deleted_entry(policy, deps.clocks.product.now())])
+        now = deps.clocks.product.now()
+        settle_due_points(deps, connection, policy, MissedReason.POLICY_DELETED, now)
+        ledger.append(connection, [deleted_entry(policy, now)])
         retentions.leave(connection, policy)
         associations.unlink_all(connection, policy.uid)
         policies.delete(connection, policy.uid)

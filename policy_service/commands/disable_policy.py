@@ -13,12 +13,13 @@ def disable_policy(deps: Dependencies, key: PolicyKey, etag: str) -> Policy:
 
     Raises PolicyNotFound, StaleEtag.
     """
+    now = deps.clocks.product.now()
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
-        now = deps.clocks.product.now()
-        disabled = disable(policy, now)
-        if disabled != policy:
-            settle_due_points(deps, connection, policy, MissedReason.POLICY_DISABLED)
-            policies.update_state(connection, disabled)
-            ledger.append(connection, [changed_entry(disabled, Event.DISABLED, now)])
+        if not policy.enabled:
+            return policy
+        settled = settle_due_points(deps, connection, policy, MissedReason.POLICY_DISABLED, now)
+        disabled = disable(settled, now)
+        policies.update(connection, disabled)
+        ledger.append(connection, [changed_entry(disabled, Event.DISABLED, now)])
     return disabled

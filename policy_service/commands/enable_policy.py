@@ -8,12 +8,12 @@ from policy_service.store import ledger, policies
 
 
 def enable_policy(deps: Dependencies, key: PolicyKey, etag: str) -> Policy:
-    """The enabled policy, unchanged if it was enabled. Raises PolicyNotFound, StaleEtag."""
+    """The enabled policy, unchanged if it was enabled. Raises PolicyNotFound, StaleEtag, ScheduleExhausted."""
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
         now = deps.clocks.product.now()
         enabled = enable(policy, now)
         if enabled != policy:
-            policies.update_state(connection, enabled)
+            policies.update(connection, enabled)
             ledger.append(connection, [changed_entry(enabled, Event.ENABLED, now)])
     return enabled

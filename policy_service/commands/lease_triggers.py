@@ -9,7 +9,7 @@ import structlog
 from policy_service.commands.settling import record
 from policy_service.dependencies import Dependencies
 from policy_service.domain import triggers as rules
-from policy_service.domain.ledger import DisabledReason, Event, changed_entry, poisoned_entry
+from policy_service.domain.ledger import disabled_entry, poisoned_entry
 from policy_service.domain.triggers import Candidate, Trigger
 from policy_service.store import associations, ledger, policies, triggers
 from policy_service.store.triggers import Leasable
@@ -62,9 +62,7 @@ def _trigger_due_policies(deps: Dependencies, connection: sa.Connection, now: da
     taken_up = [rules.take_up(policy, deps.ids.uid(), linked[policy.uid], now) for policy in due]
     policies.update_triggered(connection, [moved_on for moved_on, _ in taken_up])
     record(connection, [trigger for _, trigger in taken_up])
-    disabled = [moved_on for moved_on, _ in taken_up if not moved_on.enabled]
-    reason = DisabledReason.EXECUTION_LIMIT_REACHED
-    ledger.append(connection, [changed_entry(policy, Event.DISABLED, now, reason) for policy in disabled])
+    ledger.append(connection, [disabled_entry(moved_on, now) for moved_on, _ in taken_up if not moved_on.enabled])
 
 
 def _give_up_poisonous(connection: sa.Connection, leasable: list[Leasable], now: datetime) -> list[Trigger]:

@@ -1,17 +1,23 @@
 """What creating and replicating have in common: a policy that is made once for each request."""
 
+from collections.abc import Callable
+from datetime import datetime
+
 import sqlalchemy as sa
 
 from policy_service.dependencies import Dependencies
 from policy_service.domain.errors import PolicyNotFound
 from policy_service.domain.ledger import Event, changed_entry
-from policy_service.domain.policy import Place, Policy, PolicyKey, PolicySpec, new_policy
+from policy_service.domain.policy import Place, Policy, PolicyKey
 from policy_service.store import ledger, limits, policies
 from policy_service.store.schema import requests
 from servicekit.errors import AlreadyExists
 from servicekit.idempotency import Idempotency, remember, remembered
 
 _MAX_DRAWS = 5
+
+Build = Callable[[PolicyKey, str, datetime], Policy]
+"""Makes a policy of its name, its uid and the time."""
 
 
 def made_before(deps: Dependencies, place: Place, asked: Idempotency) -> Policy | None:
@@ -20,32 +26,16 @@ def made_before(deps: Dependencies, place: Place, asked: Idempotency) -> Policy 
         return _made_before(deps, connection, place, asked)
 
 
-def make_policy(
-    deps: Dependencies,
-    place: Place,
-    policy_id: str,
-    spec: PolicySpec,
-    *,
-    enabled: bool,
-    asked: Idempotency,
-    replicated_from: str = "",
-) -> Policy:
+def make_policy(deps: Dependencies, place: Place, policy_id: str, build: Build, asked: Idempotency) -> Policy:
     """The new policy; or, if the same request has made one meanwhile, that one. An empty id is drawn.
 
-    What takes a clock or another service has been checked. Raises AlreadyExists, PolicyLimitReached, and what
-    `made_before` does.
+    What takes another service has been checked. Raises AlreadyExists, PolicyLimitReached, and what `build` and
+    `made_before` do.
     """
     draws = 0
     while True:
         key = PolicyKey(*place, policy_id or deps.ids.new("pol"))
-        policy = new_policy(
-            key,
-            deps.ids.uid(),
-            spec,
-            enabled=enabled,
-            now=deps.clocks.product.now(),
-            replicated_from=replicated_from,
-        )
+        policy = build(key, deps.ids.uid(), deps.clocks.product.now())
         draws += 1
         try:
             return _insert(deps, policy, asked)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from policy_service.commands.making import made_before, make_policy
 from policy_service.dependencies import Dependencies
@@ -46,13 +47,4 @@ def _replicate(deps: Dependencies, source: Policy, target: Target, asked: Idempo
         return before
     if target.log_topic:
         deps.logs.check_topic(target.log_topic)
-    spec = replica(source, target, deps.clocks.product.now())
-    return make_policy(
-        deps,
-        place,
-        target.policy_id,
-        spec,
-        enabled=source.enabled,
-        asked=asked,
-        replicated_from=source.key.name,
-    )
+    return make_policy(deps, place, target.policy_id, partial(replica, source, target), asked)

@@ -13,13 +13,11 @@ from servicekit.errors import (
 
 
 class StartTimeOutOfRange(InvalidArgument):
-    """The start time is too near or too far."""
+    """The start time, in this field of the request, is too near or too far."""
 
-    def __init__(self, earliest: datetime, latest: datetime) -> None:
+    def __init__(self, field: str, earliest: datetime, latest: datetime) -> None:
         first, last = _rfc3339(earliest), _rfc3339(latest)
-        violation = FieldViolation(
-            "policy.schedule.start_time", f"must be from {first} to {last}", "START_TIME_OUT_OF_RANGE"
-        )
+        violation = FieldViolation(field, f"must be from {first} to {last}", "START_TIME_OUT_OF_RANGE")
         super().__init__([violation], metadata={"earliest": first, "latest": last})
 
 
@@ -31,6 +29,27 @@ class NotInvited(PermissionDenied):
     def __init__(self, account: str, contact: str) -> None:
         message = f"account {account} is not invited to use automatic image policies; to apply, {contact}"
         super().__init__(message, metadata={"account": account, "contact": contact})
+
+
+class ExecutionsTooClose(FailedPrecondition):
+    """Two scheduled times of a policy are at least 12 hours apart."""
+
+    def __init__(self, policy: str, earliest: datetime) -> None:
+        first = _rfc3339(earliest)
+        super().__init__(
+            "EXECUTIONS_TOO_CLOSE",
+            f"policy {policy} would be executed less than 12 hours after the time before; the earliest time is {first}",
+            subject=policy,
+            metadata={"policy": policy, "earliest": first},
+        )
+
+
+class ScheduleExhausted(FailedPrecondition):
+    """There is no point left that a date can express."""
+
+    def __init__(self, policy: str) -> None:
+        message = f"the schedule of policy {policy} has no time left before the year 10000"
+        super().__init__("SCHEDULE_EXHAUSTED", message, subject=policy, metadata={"policy": policy})
 
 
 class PolicyNotFound(NotFound):

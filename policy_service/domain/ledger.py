@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from policy_service.domain.policy import Policy, PolicyKey
 from policy_service.domain.schedule import Points, Schedule
 from policy_service.domain.triggers import Kind, Missed, MissedReason, Trigger
+from policy_service.domain.wall_clock import wall_at
 
 KEPT = timedelta(days=400)
 """How long a line is kept (X10)."""
@@ -35,6 +36,7 @@ class DisabledReason(enum.StrEnum):
     """Why a policy became disabled by itself; names of the contract."""
 
     EXECUTION_LIMIT_REACHED = "EXECUTION_LIMIT_REACHED"
+    SCHEDULE_EXHAUSTED = "SCHEDULE_EXHAUSTED"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class LedgerEntry:
     """One line, never changed: what happened, and when.
 
     Of triggers and missed points: the points, why they were missed, the id of a run-now. Of what users did: the
-    schedule and the next execution from then on, so that one can tell later which points should have been triggered.
+    schedule and the next execution from then on, and what the clocks are to show at it, so that one can tell later
+    which points should have been triggered.
     """
 
     policy: PolicyKey
@@ -54,6 +57,7 @@ class LedgerEntry:
     run_id: str = ""
     schedule: Schedule | None = None
     next_execution: datetime | None = None
+    next_local_time: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,46 @@ def poisoned_entry(trigger: Trigger, now: datetime) -> LedgerEntry:
 
 def changed_entry(policy: Policy, event: Event, now: datetime, reason: DisabledReason | None = None) -> LedgerEntry:
     """What was done to a policy, as it is afterwards."""
-    schedule, following = policy.spec.schedule, policy.next_execution
-    return LedgerEntry(policy.key, policy.uid, event, None, reason, now, schedule=schedule, next_execution=following)
+    return LedgerEntry(
+        policy.key,
+        policy.uid,
+        event,
+        None,
+        reason,
+        now,
+        schedule=policy.spec.schedule,
+        next_execution=policy.next_execution,
+        next_local_time=_next_local_time(policy),
+    )
+
+
+def disabled_entry(policy: Policy, now: datetime) -> LedgerEntry:
+    """A policy that became disabled by itself."""
+    by_limit = policy.limit_reached
+    reason = DisabledReason.EXECUTION_LIMIT_REACHED if by_limit else DisabledReason.SCHEDULE_EXHAUSTED
+    return changed_entry(policy, Event.DISABLED, now, reason)
+
+
+def rescheduled_entries(before: Policy, edited: Policy, now: datetime) -> Iterator[LedgerEntry]:
+    """A policy whose schedule was changed; a limit on executions may disable it at once."""
+    yield changed_entry(edited, Event.RESCHEDULED, now)
+    if before.enabled and not edited.enabled:
+        yield disabled_entry(edited, now)
 
 
 def deleted_entry(policy: Policy, now: datetime) -> LedgerEntry:
     """A deleted policy has no schedule any more."""
     return LedgerEntry(policy.key, policy.uid, Event.DELETED, None, None, now)
+
+
+def _next_local_time(policy: Policy) -> str:
+    """What the clocks of the time zone are to show at the next execution, which a change of the clocks may prevent."""
+    if policy.next_execution is None:
+        return ""
+    schedule = policy.spec.schedule
+    if schedule.clock != schedule.time_zone:
+        return wall_at(policy.next_execution, schedule.time_zone).isoformat()
+    return policy.grid.anchor_at(policy.next_execution).wall.isoformat()
 
 
 def _own_point(trigger: Trigger) -> Points:

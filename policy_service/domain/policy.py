@@ -5,9 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from policy_service.domain.errors import StartTimeOutOfRange
+from policy_service.domain.errors import ScheduleExhausted, StartTimeOutOfRange
 from policy_service.domain.retention import Retention
-from policy_service.domain.schedule import EARLIEST_START, LATEST_START, Schedule
+from policy_service.domain.schedule import (
+    EARLIEST_START,
+    LATEST_START,
+    MICROSECOND,
+    MIN_DISTANCE,
+    Anchor,
+    Grid,
+    Schedule,
+    later,
+)
 from servicekit import names
 
 SYSTEM_DISK = "vda"
@@ -70,15 +79,20 @@ class PolicySpec:
 class Policy:
     """A stored policy. It is enabled exactly while it has a next execution.
 
-    `replicated_from` is the name of the policy that it was made from, if any, which may be gone.
+    `anchor` is where its points are counted from; None: the start time. `settled` is the newest point that was
+    triggered or missed: no point up to it is looked at again. `limited_count` counts the executions since it was last
+    enabled. `replicated_from` is the name of the policy that it was made from, if any, which may be gone.
     """
 
     key: PolicyKey
     uid: str
     spec: PolicySpec
+    anchor: Anchor | None
     next_execution: datetime | None
     last_execution: datetime | None
+    settled: datetime | None
     execution_count: int
+    limited_count: int
     instance_count: int
     revision: int
     create_time: datetime
@@ -88,6 +102,15 @@ class Policy:
     @property
     def enabled(self) -> bool:
         return self.next_execution is not None
+
+    @property
+    def grid(self) -> Grid:
+        return Grid.of(self.spec.schedule, self.anchor)
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether it triggered as often as it may since it was last enabled (P10)."""
+        return 0 < self.spec.schedule.execution_limit <= self.limited_count
 
     @property
     def etag(self) -> str:
@@ -110,30 +133,30 @@ class PolicyFilter:
     instance_id: str = ""
 
 
-def new_policy(
-    key: PolicyKey, uid: str, spec: PolicySpec, *, enabled: bool, now: datetime, replicated_from: str = ""
-) -> Policy:
+def new_policy(key: PolicyKey, uid: str, spec: PolicySpec, *, enabled: bool, now: datetime) -> Policy:
     """A policy that has never triggered; its start time is not checked."""
     return Policy(
         key=key,
         uid=uid,
         spec=spec,
+        anchor=None,
         next_execution=spec.schedule.start_time if enabled else None,
         last_execution=None,
+        settled=None,
         execution_count=0,
+        limited_count=0,
         instance_count=0,
         revision=1,
         create_time=now,
         update_time=now,
-        replicated_from=replicated_from,
     )
 
 
-def check_start_time(start_time: datetime, now: datetime) -> None:
-    """A new start time is from 30 minutes to 365 days ahead, both allowed (P3)."""
-    earliest, latest = now + EARLIEST_START, now + LATEST_START
+def check_start_time(start_time: datetime, now: datetime, field: str = "policy.schedule.start_time") -> None:
+    """A new start time is from 30 minutes to 365 days ahead, both allowed (P3). `field` is its place in the request."""
+    earliest, latest = later(now, EARLIEST_START), later(now, LATEST_START)
     if not earliest <= start_time <= latest:
-        raise StartTimeOutOfRange(earliest, latest)
+        raise StartTimeOutOfRange(field, earliest, latest)
 
 
 def with_system_disk(devices: Sequence[str]) -> tuple[str, ...] | None:
@@ -141,23 +164,48 @@ def with_system_disk(devices: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(sorted({SYSTEM_DISK, *devices})) if devices else None
 
 
+def topic_to_check(old: PolicySpec, new: PolicySpec) -> str | None:
+    """The log topic that an edit makes a policy log to, if it did not log there before (P7)."""
+    before, after = old.logging, new.logging
+    if after is None or after == before:
+        return None
+    is_disabled_only = before is not None and after.topic == before.topic and not after.enabled
+    return None if is_disabled_only else after.topic
+
+
 def enable(policy: Policy, now: datetime) -> Policy:
     """Next is the first point after now: what was missed while disabled never fires (P13).
 
-    Nor does a point that was settled before, should the clock have gone back since.
+    Nor does a point that was settled before, should the clock have gone back since. Executions are counted anew (P10).
+    Raises ScheduleExhausted.
     """
     if policy.enabled:
         return policy
-    settled = max(now, policy.update_time, policy.last_execution or now)
-    return _changed(policy, policy.spec.schedule.first_after(settled), now)
+    next_execution = policy.grid.first_after(max(now, last_settled(policy, now)))
+    if next_execution is None:
+        raise ScheduleExhausted(policy.key.name)
+    return changed(replace(policy, limited_count=0), next_execution, now)
+
+
+def last_settled(policy: Policy, default: datetime) -> datetime:
+    """No point up to this may fire any more; `default` if all may.
+
+    That is the newest one that was triggered or missed, and what lies less than 12 hours after the latest execution: no
+    point does, unless another version of the time zones moved it there.
+    """
+    settled = policy.settled or default
+    if policy.last_execution is not None:
+        settled = max(settled, later(policy.last_execution, MIN_DISTANCE - MICROSECOND))
+    return settled
 
 
 def disable(policy: Policy, now: datetime) -> Policy:
     """The policy triggers no more. Points that are due are settled before, see `triggers.settle`."""
     if not policy.enabled:
         return policy
-    return _changed(policy, None, now)
+    return changed(policy, None, now)
 
 
-def _changed(policy: Policy, next_execution: datetime | None, now: datetime) -> Policy:
+def changed(policy: Policy, next_execution: datetime | None, now: datetime) -> Policy:
+    """The policy as a user's change leaves it: of a new revision."""
     return replace(policy, next_execution=next_execution, revision=policy.revision + 1, update_time=now)

@@ -1,12 +1,11 @@
 """What a copy of a policy in another region looks like (P14)."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from policy_service.domain.policy import MAX_DESCRIPTION, Logging, Policy, PolicyKey, PolicySpec
-from policy_service.domain.schedule import EARLIEST_START, Schedule
-
-_MICROSECOND = timedelta(microseconds=1)
+from policy_service.domain.errors import ScheduleExhausted
+from policy_service.domain.policy import MAX_DESCRIPTION, Logging, Policy, PolicyKey, new_policy
+from policy_service.domain.schedule import EARLIEST_START, MICROSECOND, Anchor, later
 
 
 @dataclass(frozen=True)
@@ -19,16 +18,22 @@ class Target:
     log_topic: str
 
 
-def replica(source: Policy, target: Target, now: datetime) -> PolicySpec:
-    """Schedule, disks and retention are copied; instances and log destination are not."""
-    spec = source.spec
-    return replace(
-        spec,
-        display_name=target.display_name or spec.display_name,
-        description=described(spec.description, source.key),
-        schedule=valid_from(spec.schedule, now),
+def replica(source: Policy, target: Target, key: PolicyKey, uid: str, now: datetime) -> Policy:
+    """Schedule, disks, retention and state are copied; instances and log destination are not.
+
+    Raises ScheduleExhausted.
+    """
+    anchor = _anchor(source, now)
+    schedule = source.spec.schedule
+    spec = replace(
+        source.spec,
+        display_name=target.display_name or source.spec.display_name,
+        description=described(source.spec.description, source.key),
+        schedule=replace(schedule, start_time=anchor.moment) if anchor else schedule,
         logging=Logging(target.log_topic, enabled=True) if target.log_topic else None,
     )
+    policy = new_policy(key, uid, spec, enabled=source.enabled, now=now)
+    return replace(policy, anchor=anchor, replicated_from=source.key.name)
 
 
 def described(description: str, source: PolicyKey) -> str:
@@ -38,9 +43,15 @@ def described(description: str, source: PolicyKey) -> str:
     return f"{description[:room]} {note}" if description else note
 
 
-def valid_from(schedule: Schedule, now: datetime) -> Schedule:
-    """The same points, but for those that are past, or so near that a new policy could not begin with them (P3)."""
-    earliest = now + EARLIEST_START
-    if schedule.start_time >= earliest:
-        return schedule
-    return replace(schedule, start_time=schedule.first_after(earliest - _MICROSECOND))
+def _anchor(source: Policy, now: datetime) -> Anchor | None:
+    """Where the copy's points are counted from, if not from the source's start time.
+
+    They are the same points, but for those that are past, or so near that a new policy could not begin with them (P3).
+    """
+    earliest = later(now, EARLIEST_START)
+    if source.spec.schedule.start_time >= earliest:
+        return None
+    first = source.grid.first_after(earliest - MICROSECOND)
+    if first is None:
+        raise ScheduleExhausted(source.key.name)
+    return source.grid.anchor_at(first)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from policy_service.domain.policy import Policy, PolicyKey
 from policy_service.domain.retention import Retention
-from policy_service.domain.schedule import Points
+from policy_service.domain.schedule import MICROSECOND, MIN_DISTANCE, CatchUp, Points, Schedule, later
 from servicekit.timestamps import to_micros
 
 ON_TIME = timedelta(minutes=5)
@@ -73,6 +73,7 @@ class Trigger:
     trigger_time: datetime
     missed: Missed | None
     retention: Retention | None = None
+    spread: timedelta = timedelta(0)
     lease_count: int = 0
 
     @property
@@ -86,40 +87,56 @@ def take_up(
 ) -> tuple[Policy, Trigger]:
     """The trigger of a policy that is due, and the policy afterwards (D1, D4).
 
-    The newest point is run; older ones, if any, are recorded as missed by the same trigger.
+    The newest point is run, if it is on time or may be caught up; the same trigger records the others as missed.
     """
     points = due_points(policy, now)
     assert points is not None, "the policy is not due"
-    interval = policy.spec.schedule.interval.length
     newest = points.last
-    missed = None
-    if points.count > 1:
-        older = Points(points.first, newest - interval, points.count - 1)
-        missed = Missed(older, MissedReason.NOT_TAKEN_UP)
-    kind = Kind.SCHEDULED if now - newest <= ON_TIME else Kind.CATCH_UP
+    following = policy.grid.first_after(later(newest, MIN_DISTANCE - MICROSECOND))
+    moved_on = replace(policy, next_execution=following, settled=newest)
+    kind = _kind(policy.spec.schedule, now - newest)
+    if kind is Kind.MISSED:
+        return moved_on, _missed(policy, uid, Missed(points, MissedReason.NOT_TAKEN_UP), now)
+    older = policy.grid.due(points.first, newest - MICROSECOND)
+    missed = None if older is None else Missed(older, MissedReason.NOT_TAKEN_UP)
     key = str(to_micros(newest))
     trigger = _trigger(policy, uid, kind, key, scheduled=newest, now=now, associations=associations, missed=missed)
-    moved_on = replace(
+    return _executed(moved_on, newest), replace(trigger, spread=policy.spec.schedule.spread)
+
+
+def _kind(schedule: Schedule, age: timedelta) -> Kind:
+    """What becomes of the newest point that is due, so long after its time."""
+    if age <= ON_TIME:
+        return Kind.SCHEDULED
+    too_old = schedule.catch_up_window is not None and age > schedule.catch_up_window
+    return Kind.MISSED if too_old or schedule.catch_up is CatchUp.NONE else Kind.CATCH_UP
+
+
+def _executed(policy: Policy, point: datetime) -> Policy:
+    """The last execution that the policy's limit allows disables it (P10)."""
+    executed = replace(
         policy,
-        next_execution=newest + interval,
-        last_execution=newest,
+        last_execution=point,
         execution_count=policy.execution_count + 1,
+        limited_count=policy.limited_count + 1,
     )
-    return moved_on, trigger
+    return replace(executed, next_execution=None) if executed.limit_reached else executed
 
 
 def due_points(policy: Policy, now: datetime) -> Points | None:
     """The points of an enabled policy whose time has come."""
-    return None if policy.next_execution is None else policy.spec.schedule.due(policy.next_execution, now)
+    return None if policy.next_execution is None else policy.grid.due(policy.next_execution, now)
 
 
 def settle(policy: Policy, uid: str, reason: MissedReason, now: datetime) -> Trigger | None:
     """Records the points that are due as missed, before the policy is disabled or deleted; None if none is due (D1)."""
     points = due_points(policy, now)
-    if points is None:
-        return None
-    key = f"missed-{to_micros(points.first)}"
-    return _trigger(policy, uid, Kind.MISSED, key, scheduled=points.last, now=now, missed=Missed(points, reason))
+    return None if points is None else _missed(policy, uid, Missed(points, reason), now)
+
+
+def _missed(policy: Policy, uid: str, missed: Missed, now: datetime) -> Trigger:
+    key = f"missed-{to_micros(missed.points.first)}"
+    return _trigger(policy, uid, Kind.MISSED, key, scheduled=missed.points.last, now=now, missed=missed)
 
 
 def run_now(

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 
 from policy_service.domain.ledger import OF_USERS, DisabledReason, Event, LedgerEntry, LedgerFilter
 from policy_service.domain.policy import Place, PolicyKey
-from policy_service.domain.schedule import Interval, Points, Schedule, Unit
+from policy_service.domain.schedule import Points
 from policy_service.domain.triggers import MissedReason
+from policy_service.store import schedules
 from policy_service.store.among import among
 from policy_service.store.schema import policies
 from policy_service.store.schema import schedule_ledger as table
@@ -96,8 +97,9 @@ def _row(entry: LedgerEntry) -> dict[str, Any]:
         "reason": entry.reason.value if entry.reason else None,
         "micros": to_micros(entry.time),
         "run_id": entry.run_id or None,
-        "schedule": _schedule_json(entry.schedule) if entry.schedule else None,
+        "schedule": schedules.to_columns(entry.schedule) if entry.schedule else None,
         "next_execution_micros": to_micros_or_none(entry.next_execution),
+        "next_local_time": entry.next_local_time or None,
     }
 
 
@@ -111,8 +113,9 @@ def _entry(row: sa.Row[Any]) -> LedgerEntry:
         reason=_reason(event, row.reason),
         time=from_micros(row.micros),
         run_id=row.run_id or "",
-        schedule=_schedule(row.schedule) if row.schedule else None,
+        schedule=schedules.from_columns(row.schedule) if row.schedule else None,
         next_execution=from_micros_or_none(row.next_execution_micros),
+        next_local_time=row.next_local_time or "",
     )
 
 
@@ -126,16 +129,3 @@ def _reason(event: Event, text: str | None) -> MissedReason | DisabledReason | N
     if text is None:
         return None
     return MissedReason(text) if event is Event.MISSED else DisabledReason(text)
-
-
-def _schedule_json(schedule: Schedule) -> dict[str, Any]:
-    return {
-        "start_micros": to_micros(schedule.start_time),
-        "interval_count": schedule.interval.count,
-        "interval_unit": schedule.interval.unit.value,
-    }
-
-
-def _schedule(column: dict[str, Any]) -> Schedule:
-    interval = Interval(column["interval_count"], Unit(column["interval_unit"]))
-    return Schedule(from_micros(column["start_micros"]), interval)

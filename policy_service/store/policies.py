@@ -1,7 +1,7 @@
 """Policies."""
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,9 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from policy_service.domain.errors import PolicyNotFound
 from policy_service.domain.policy import Logging, Place, Policy, PolicyFilter, PolicyKey, PolicySpec
-from policy_service.domain.schedule import Interval, Schedule, Unit
+from policy_service.domain.schedule import Anchor
 from policy_service.domain.triggers import Candidate
-from policy_service.store import retentions
+from policy_service.store import retentions, schedules
 from policy_service.store.among import among
 from policy_service.store.schema import associations, metadata
 from policy_service.store.schema import policies as table
@@ -90,17 +90,11 @@ def _conditions(filter: PolicyFilter) -> Iterable[sa.ColumnElement[bool]]:
         yield _c.uid.in_(of_instance)
 
 
-def update_state(connection: sa.Connection, policy: Policy) -> None:
-    """Stores what enabling and disabling change."""
-    connection.execute(
-        sa.update(table)
-        .where(_c.uid == policy.uid)
-        .values(
-            next_execution_micros=to_micros_or_none(policy.next_execution),
-            revision=policy.revision,
-            update_micros=to_micros(policy.update_time),
-        )
-    )
+def update(connection: sa.Connection, policy: Policy) -> None:
+    """Stores all of a policy that is locked, but for the number of its instances."""
+    row = _row(policy)
+    del row["instance_count"]
+    connection.execute(sa.update(table).where(_c.uid == policy.uid).values(row))
 
 
 def topics_in_use(connection: sa.Connection, after: str, limit: int) -> list[str]:
@@ -172,14 +166,18 @@ def update_triggered(connection: sa.Connection, moved_on: Collection[Policy]) ->
             .values(
                 next_execution_micros=sa.bindparam("next"),
                 last_execution_micros=sa.bindparam("last"),
+                settled_micros=sa.bindparam("settled"),
                 execution_count=sa.bindparam("executions"),
+                limited_count=sa.bindparam("limited"),
             ),
             [
                 {
                     "key": policy.uid,
                     "next": to_micros_or_none(policy.next_execution),
                     "last": to_micros_or_none(policy.last_execution),
+                    "settled": to_micros_or_none(policy.settled),
                     "executions": policy.execution_count,
+                    "limited": policy.limited_count,
                 }
                 for policy in moved_on
             ],
@@ -194,15 +192,17 @@ def _row(policy: Policy) -> dict[str, Any]:
         "display_name": spec.display_name,
         "display_name_folded": spec.display_name.casefold(),
         "description": spec.description,
-        "start_micros": to_micros(spec.schedule.start_time),
-        "interval_count": spec.schedule.interval.count,
-        "interval_unit": spec.schedule.interval.unit.value,
+        **schedules.to_columns(spec.schedule),
+        "anchor_micros": to_micros(policy.anchor.moment) if policy.anchor else None,
+        "anchor_wall_micros": to_micros(policy.anchor.wall.replace(tzinfo=UTC)) if policy.anchor else None,
         "devices": spec.devices,
         "log_topic": spec.logging.topic if spec.logging else None,
         "logging_enabled": spec.logging is not None and spec.logging.enabled,
         "next_execution_micros": to_micros_or_none(policy.next_execution),
         "last_execution_micros": to_micros_or_none(policy.last_execution),
+        "settled_micros": to_micros_or_none(policy.settled),
         "execution_count": policy.execution_count,
+        "limited_count": policy.limited_count,
         "instance_count": policy.instance_count,
         "revision": policy.revision,
         "create_micros": to_micros(policy.create_time),
@@ -220,17 +220,26 @@ def _policy(row: sa.Row[Any]) -> Policy:
         spec=PolicySpec(
             display_name=row.display_name,
             description=row.description,
-            schedule=Schedule(from_micros(row.start_micros), Interval(row.interval_count, Unit(row.interval_unit))),
+            schedule=schedules.from_columns(row._asdict()),
             devices=None if row.devices is None else tuple(row.devices),
             logging=None if row.log_topic is None else Logging(row.log_topic, row.logging_enabled, row.log_topic_gone),
             retention=retentions.from_json(row.retention),
         ),
+        anchor=_anchor(row),
         next_execution=from_micros_or_none(row.next_execution_micros),
         last_execution=from_micros_or_none(row.last_execution_micros),
+        settled=from_micros_or_none(row.settled_micros),
         execution_count=row.execution_count,
+        limited_count=row.limited_count,
         instance_count=row.instance_count,
         revision=row.revision,
         create_time=from_micros(row.create_micros),
         update_time=from_micros(row.update_micros),
         replicated_from=row.replicated_from or "",
     )
+
+
+def _anchor(row: sa.Row[Any]) -> Anchor | None:
+    if row.anchor_micros is None:
+        return None
+    return Anchor(from_micros(row.anchor_micros), from_micros(row.anchor_wall_micros).replace(tzinfo=None))

@@ -24,12 +24,21 @@ policies = sa.Table(
     sa.Column("start_micros", Micros, nullable=False),
     sa.Column("interval_count", sa.Integer, nullable=False),
     sa.Column("interval_unit", sa.Text, nullable=False),
+    sa.Column("time_zone", sa.Text, nullable=False, server_default="UTC"),
+    sa.Column("execution_limit", sa.Integer, nullable=False, server_default="0"),  # 0: none
+    sa.Column("catch_up", sa.Text, nullable=False, server_default="LATEST"),
+    sa.Column("catch_up_window_seconds", sa.Integer),
+    sa.Column("spread_seconds", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("anchor_micros", Micros),  # NULL: the start time
+    sa.Column("anchor_wall_micros", Micros),  # as if the clocks of the time zone showed UTC
     sa.Column("devices", sa.JSON(none_as_null=True)),  # NULL: all
     sa.Column("log_topic", sa.Text),
     sa.Column("logging_enabled", sa.Boolean, nullable=False),
     sa.Column("next_execution_micros", Micros),  # NULL: disabled
     sa.Column("last_execution_micros", Micros),
+    sa.Column("settled_micros", Micros),
     sa.Column("execution_count", sa.BigInteger, nullable=False),
+    sa.Column("limited_count", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("instance_count", sa.Integer, nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("create_micros", Micros, nullable=False),
@@ -98,6 +107,7 @@ triggers = sa.Table(
     sa.Column("missed_last_micros", Micros),
     sa.Column("missed_count", sa.BigInteger),
     sa.Column("missed_reason", sa.Text),
+    sa.Column("spread_seconds", sa.Integer, nullable=False, server_default="0"),
     sa.Column("lease_expire_micros", Micros, nullable=False),  # operating time; 0: never leased
     sa.Column("lease_count", sa.Integer, nullable=False),
     sa.Column("retention", sa.JSON(none_as_null=True)),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from policy_service.domain.policy import PolicyKey
-from policy_service.domain.schedule import Points
+from policy_service.domain.schedule import SECOND, Points
 from policy_service.domain.triggers import Kind, Missed, MissedReason, Trigger, TriggeredAssociation
 from policy_service.store import retentions
 from policy_service.store.among import among
@@ -101,6 +101,7 @@ def _row(trigger: Trigger) -> dict[str, Any]:
         "trigger_micros": to_micros(trigger.trigger_time),
         **_missed_columns(trigger.missed),
         "retention": retentions.to_json(trigger.retention),
+        "spread_seconds": trigger.spread // SECOND,
         "lease_expire_micros": 0,
         "lease_count": trigger.lease_count,
     }
@@ -131,6 +132,7 @@ def _trigger(row: sa.Row[Any]) -> Trigger:
         trigger_time=from_micros(row.trigger_micros),
         missed=_missed(row),
         retention=retentions.from_json(row.retention),
+        spread=row.spread_seconds * SECOND,
         lease_count=row.lease_count,
     )
 

@@ -157,14 +157,14 @@ def _looked(deps: Dependencies, series: Series, candidates: Sequence[KeptImage])
 
 def _sort(look: Look, judged: Judged, deletion: Deletion | None) -> None:
     """Takes note of what became of an image. One that is gone after a delete that was never answered, we deleted."""
-    image, is_gone = judged.seen.image, Verdict.GONE is judged.verdict or deletion is Deletion.GONE
+    image = judged.seen.image
+    is_gone = judged.verdict is Verdict.GONE or deletion is Deletion.GONE
+    is_here = deletion is None and judged.seen.condition is Condition.AVAILABLE
     if deletion is Deletion.DELETED or (is_gone and image.deleting):
         look.deleted.append(image)
     elif is_gone:
         look.gone.append(image)
-    elif deletion is Deletion.REFUSED or (
-        deletion is None and image.deleting and judged.seen.condition is Condition.AVAILABLE
-    ):
+    elif deletion is Deletion.REFUSED or (is_here and image.deleting):
         look.spared.append(image)
 
 

@@ -19,7 +19,7 @@ from servicekit.errors import Code, NotFound, ServiceError, Unavailable
 from servicekit.loop import Wake
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto
-from tests.support import START, error_of
+from tests.support import START, at_once, error_of
 from tests.support.policy_service import (
     FIRST,
     LOCAL,
@@ -29,7 +29,6 @@ from tests.support.policy_service import (
     policy_name,
     running_policy_service,
 )
-from tests.support.rpcs import at_once
 
 DAY = timedelta(days=1)
 UNKNOWN = "00000000-0000-4000-8000-000000000001"

@@ -51,6 +51,7 @@ def changes(place: str) -> list[Message]:
     instances = [instance_name("web", place)]
     return [
         users.CreatePolicyRequest(parent=place, policy_id="another", policy=policy()),
+        users.UpdatePolicyRequest(policy=Policy(name=name, description="new")),
         users.EnablePolicyRequest(name=name),
         users.ExecutePolicyRequest(name=name),
         users.DisablePolicyRequest(name=name),
@@ -68,6 +69,7 @@ def reads(place: str) -> list[Message]:
     return [
         users.GetPolicyRequest(name=name),
         users.ListPoliciesRequest(parent=place),
+        users.PreviewScheduleRequest(parent=place, policy=name),
         users.ListAssociationsRequest(parent=name),
         users.ListAssociableInstancesRequest(parent=place),
         users.ListScheduleEventsRequest(parent=name),

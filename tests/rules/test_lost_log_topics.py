@@ -125,3 +125,28 @@ def test_reported_topic_turns_logging_off_only_while_it_is_still_the_policys(ser
     assert (service.get().logging, service.get("off").logging) == (GONE, OFF)
     report(service)
     assert service.get().logging == GONE
+
+
+@pytest.mark.rule("L4")
+def test_logging_is_turned_on_again_by_an_update_when_its_topic_is_back(service: PolicyService) -> None:
+    create(service)
+    report(service)
+    service.logs.topics.clear()
+    error = error_of(service.update, "logging.state", logging=ON)
+    assert error.reason == "LOG_TOPIC_NOT_FOUND"
+    assert service.get().logging == GONE
+    service.logs.add()
+    assert service.update("logging.state", logging=ON).logging == ON
+    assert service.get().logging == ON
+
+
+@pytest.mark.rule("L4")
+def test_update_of_something_else_leaves_why_logging_is_off(service: PolicyService) -> None:
+    create(service)
+    report(service)
+    assert service.update(description="new").logging == GONE
+    assert service.update("logging.state", logging=OFF).logging == GONE
+    other = f"{TOPIC}-other"
+    service.logs.add(other)
+    moved = service.update("logging.log_topic", logging=Logging(log_topic=other))
+    assert moved.logging == Logging(log_topic=other, state=Logging.STATE_DISABLED)

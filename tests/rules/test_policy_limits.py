@@ -9,10 +9,9 @@ import pytest
 from autoimage.policy.v1.policy_pb2 import Policy
 from policy_service.domain.limits import DEFAULT_LIMIT
 from servicekit.errors import Code, QuotaViolation
-from tests.support import error_of
+from tests.support import at_once, error_of
 from tests.support.compute_sim import facts
 from tests.support.policy_service import LIMIT, PolicyService, running_policy_service
-from tests.support.rpcs import at_once
 
 WRITERS = 16
 SOUTH = "accounts/acme/regions/cn-south-1"

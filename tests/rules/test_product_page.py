@@ -5,7 +5,7 @@ Each test is a section of the page. They share a suite on stepped time, and take
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,34 @@ def test_create_automatic_image_policy(product: Product) -> None:
     assert refusal(product.policy, logging=wrong_topic) == (Code.FAILED_PRECONDITION, "LOG_TOPIC_UNSUITABLE")
 
 
-@pytest.mark.rule("A1", "A2", "A4", "A6")
+@pytest.mark.rule("P11", "P12")
+def test_modify_automatic_image_policy(product: Product) -> None:
+    policy = product.policy("modified").name
+    product.go_to(product.now + HOUR)
+    last = product.now
+
+    # 1. and 2. Rules and information can be modified; start time and interval move the next execution.
+    updated = product.update(policy, display_name="modified", disks=policy_pb2.DiskSelection(devices=["vdb"]))
+    assert (updated.display_name, from_proto(updated.next_execution_time)) == ("modified", last + DAY)
+    weekly = policy_pb2.Interval(count=1, unit=policy_pb2.Interval.UNIT_WEEK)
+    updated = product.update(policy, schedule=policy_pb2.Schedule(interval=weekly))
+    assert from_proto(updated.next_execution_time) == last + 7 * DAY
+
+    # One execution and the next are 12 hours apart at least.
+    def starting(moment: datetime) -> policy_pb2.Schedule:
+        return policy_pb2.Schedule(start_time=to_proto(moment))
+
+    too_close = starting(last + 12 * HOUR - timedelta(seconds=1))
+    assert refusal(product.update, policy, schedule=too_close) == (Code.FAILED_PRECONDITION, "EXECUTIONS_TOO_CLOSE")
+    updated = product.update(policy, schedule=starting(last + 12 * HOUR))
+    assert from_proto(updated.next_execution_time) == last + 12 * HOUR
+    product.go_to(last + 12 * HOUR)
+    times = [from_proto(execution.scheduled_time) for execution in product.executions(policy)]
+    assert times == [last + 12 * HOUR, last]
+    assert from_proto(product.get(policy).next_execution_time) == last + 12 * HOUR + 7 * DAY
+
+
+@pytest.mark.rule("A1", "A2", "A4", "A6", "A7")
 def test_associate_resources(product: Product) -> None:
     web = product.instance("i-web")
     database = product.instance("i-database")
@@ -131,6 +158,18 @@ def test_associate_resources(product: Product) -> None:
     product.associate(first, web)
     assert product.associate(second, web)[0].previous_policy == first
     assert (product.associated(first), product.associated(second)) == ([], [web])
+
+    # Machines are found by a part of their name, in any case, or by their id; those with local system disks are not.
+    product.instance("i-ledger", name="Ledger_2")
+    assert product.pickable() == [(database, ""), (product.place() + "/instances/i-ledger", ""), (web, second)]
+    assert [product.pickable(display_name=part) for part in ("r_2", "%", "r.2", "LEDGER_")] == [
+        product.pickable(instance_id="i-ledger"),
+        [],
+        [],
+        product.pickable(instance_id="i-ledger"),
+    ]
+    assert (product.pickable(instance_id="i-web"), product.pickable(instance_id="i-we")) == ([(web, second)], [])
+    assert product.pickable(instance_id="i-local") == []
 
     # On the machines: several at a time; one that can't be associated does not spoil the others.
     results = product.associate(first, database, local)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy
+from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy, Schedule
 from autoimage.policy.v1.policy_service_pb2 import (
     DeletePolicyRequest,
     ListPoliciesRequest,
@@ -17,7 +17,7 @@ from autoimage.type.v1.retention_pb2 import Retention
 from servicekit.errors import Code, ServiceError, Unavailable
 from servicekit.status import from_status
 from servicekit.timestamps import to_proto
-from tests.support import START, error_of
+from tests.support import START, at_once, error_of
 from tests.support.policy_service import (
     FIRST,
     POLICY,
@@ -27,7 +27,6 @@ from tests.support.policy_service import (
     running_policy_service,
     schedule,
 )
-from tests.support.rpcs import at_once
 
 DAY = timedelta(days=1)
 SOUTH = "accounts/acme/regions/cn-south-1"
@@ -63,7 +62,15 @@ def test_copy_has_all_of_the_policy_but_instances_and_log_topic(service: PolicyS
     source = service.create(
         display_name="每日备份",
         description="All of it.",
-        schedule=schedule(count=2, unit=Interval.UNIT_WEEK),
+        schedule=schedule(
+            count=2,
+            unit=Interval.UNIT_WEEK,
+            time_zone="Europe/Berlin",
+            execution_limit=7,
+            catch_up=Schedule.CATCH_UP_NONE,
+            catch_up_window={"seconds": 3600},
+            spread={"seconds": 60},
+        ),
         disks=DiskSelection(devices=["vdb"]),
         retention=Retention(keep_days=30, keep_last=2, may_delete_newest=True),
         logging=Logging(log_topic=TOPIC),

@@ -90,3 +90,45 @@ def test_what_a_deleted_policy_said_goes_on_to_hold(service: PolicyService) -> N
         PolicyRetention(policy_uid=second.uid, deleted=True),
         PolicyRetention(policy_uid=first.uid, retention=keep, deleted=True),
     ]
+
+
+@pytest.mark.rule("P9")
+@pytest.mark.parametrize(
+    ("paths", "given", "expected"),
+    [
+        ((), Retention(keep_last=5), Retention(keep_days=7, keep_last=5)),
+        (("retention",), Retention(keep_last=5), Retention(keep_last=5)),
+        (("retention.keep_last",), Retention(keep_days=9, keep_last=5), Retention(keep_days=7, keep_last=5)),
+        (
+            ("retention.may_delete_newest",),
+            Retention(may_delete_newest=True),
+            Retention(keep_days=7, may_delete_newest=True),
+        ),
+        (("retention.keep_days",), None, None),
+        (("retention",), None, None),
+    ],
+)
+def test_retention_is_changed_whole_or_in_parts(
+    service: PolicyService, paths: tuple[str, ...], given: Retention | None, expected: Retention | None
+) -> None:
+    created = service.create(retention=Retention(keep_days=7))
+    updated = service.update(*paths, retention=given)
+    assert (updated.retention if updated.HasField("retention") else None) == expected
+    assert (service.get(), updated.etag == created.etag) == (updated, False)
+    assert told(service, created.uid) == [PolicyRetention(policy_uid=created.uid, retention=expected)]
+    service.time.product.set(FIRST)
+    (trigger,) = service.lease().triggers
+    assert (trigger.retention if trigger.HasField("retention") else None) == expected
+
+
+@pytest.mark.rule("P9")
+@pytest.mark.parametrize(
+    ("field", "given"), [("keep_days", Retention(keep_days=36_501)), ("keep_last", Retention(keep_last=-1))]
+)
+def test_retention_out_of_range_changes_nothing(service: PolicyService, field: str, given: Retention) -> None:
+    before = service.create(retention=Retention(keep_days=7))
+    for paths in ((), ("retention",), (f"retention.{field}",), ("*",)):
+        fields = {"display_name": "nightly", "schedule": before.schedule} if paths == ("*",) else {}
+        error = error_of(service.update, *paths, retention=given, **fields)
+        assert [each.field for each in error.violations] == [f"policy.retention.{field}"]
+    assert service.get() == before

@@ -40,7 +40,14 @@ def test_policy_warns_while_it_has_no_instances_in_every_answer(service: PolicyS
     expected = PolicyWarning(
         kind=PolicyWarning.KIND_NO_INSTANCES, message="the policy has no instances, so it makes no images"
     )
-    for answer in (created, service.get(), service.disable(), service.enable(), *listed(service)):
+    for answer in (
+        created,
+        service.get(),
+        service.update(description="new"),
+        service.disable(),
+        service.enable(),
+        *listed(service),
+    ):
         assert list(answer.warnings) == [expected]
     service.link("web")
     assert [kinds(answer) for answer in (service.get(), *listed(service))] == [[], []]

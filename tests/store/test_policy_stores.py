@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from policy_service.domain.association import Association
 from policy_service.domain.errors import PolicyNotFound
 from policy_service.domain.policy import Logging, Policy, PolicyFilter, PolicyKey, PolicySpec, new_policy
-from policy_service.domain.schedule import Interval, Points, Schedule, Unit
+from policy_service.domain.schedule import Anchor, CatchUp, Interval, Points, Schedule, Unit
 from policy_service.domain.triggers import (
     Candidate,
     Kind,
@@ -66,6 +66,21 @@ def policy(uid: str = "p-1", key: PolicyKey = KEY, *, due: timedelta = timedelta
     return new_policy(key, uid, spec, enabled=enabled, now=START - HOUR)
 
 
+def scheduled_in_full(policy: Policy) -> Policy:
+    """With all that a schedule can say, and counted from a point that a gap had moved."""
+    schedule = Schedule(
+        START,
+        Interval(2, Unit.WEEK),
+        time_zone="America/New_York",
+        execution_limit=1_000_000,
+        catch_up=CatchUp.NONE,
+        catch_up_window=timedelta(minutes=5),
+        spread=timedelta(hours=1),
+    )
+    anchor = Anchor(datetime(2026, 3, 8, 7, tzinfo=UTC), datetime.fromisoformat("2026-03-08T02:30:00.000001"))
+    return replace(policy, spec=replace(policy.spec, schedule=schedule), anchor=anchor)
+
+
 def insert(connection: sa.Connection, *added: Policy) -> None:
     for each in added:
         policies.insert(connection, each)
@@ -83,7 +98,13 @@ def trigger(uid: str, scheduled: timedelta = timedelta(0), policy_uid: str = "p-
 
 def test_policy_is_read_back_as_it_was_written(connection: sa.Connection) -> None:
     full = replace(
-        policy(), last_execution=START - HOUR + MICROSECOND, execution_count=2**40, instance_count=100, revision=2**40
+        scheduled_in_full(policy()),
+        last_execution=START - HOUR + MICROSECOND,
+        settled=START + MICROSECOND,
+        execution_count=2**40,
+        limited_count=2**40 - 1,
+        instance_count=100,
+        revision=2**40,
     )
     bare = replace(
         policy("p-2", KEY._replace(policy_id="bare"), enabled=False),
@@ -156,10 +177,12 @@ def test_triggering_stores_what_it_changes_of_each_policy(connection: sa.Connect
     policies.update_triggered(connection, [])
 
 
-def test_changed_state_is_stored_and_deleted_policies_are_gone(connection: sa.Connection) -> None:
+def test_changes_are_stored_but_for_the_number_of_instances_and_deleted_policies_are_gone(
+    connection: sa.Connection,
+) -> None:
     insert(connection, policy())
-    changed = replace(policy(), next_execution=None, revision=2, update_time=START)
-    policies.update_state(connection, changed)
+    changed = replace(scheduled_in_full(policy()), next_execution=None, settled=START, revision=2, update_time=START)
+    policies.update(connection, replace(changed, instance_count=7))
     assert policies.get(connection, KEY) == changed
     assert policies.next_due(connection) is None
     policies.delete(connection, "p-1")
@@ -211,7 +234,7 @@ def test_policy_with_associations_cannot_be_deleted(database: Database) -> None:
 
 def test_triggers_are_read_back_as_they_were_written(connection: sa.Connection) -> None:
     now = START + timedelta(hours=25)
-    taken_up = take_up(policy(), "t-1", LINKED, now)[1]
+    taken_up = replace(take_up(policy(), "t-1", LINKED, now)[1], spread=timedelta(minutes=59, seconds=59))
     missed = settle(policy("p-2"), "t-2", MissedReason.POLICY_DISABLED, now)
     run = replace(run_now(policy("p-3"), "t-3", "run", (), now), devices=None)
     assert missed is not None

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from autoimage.compute.v1 import instance_service_pb2_grpc, quota_service_pb2_grpc
 from autoimage.compute.v1.compute_pb2 import Instance, InstanceDisk, Quota
@@ -46,10 +48,13 @@ from autoimage.policy.v1.policy_service_pb2 import (
     ListAssociationsRequest,
     ListScheduleEventsRequest,
     ListScheduleEventsResponse,
+    PreviewedTime,
+    PreviewScheduleRequest,
     ReplicatePolicyRequest,
     ReplicationResult,
     ReplicationTarget,
     UpdatePolicyLimitRequest,
+    UpdatePolicyRequest,
 )
 from autoimage.policy.v1.policy_service_pb2_grpc import PolicyServiceStub
 from autoimage.policy.v1.trigger_service_pb2 import (
@@ -208,6 +213,16 @@ class PolicyService:
     def get(self, policy_id: str = "nightly", place: str = PLACE) -> Policy:
         return self.policies.GetPolicy(GetPolicyRequest(name=policy_name(policy_id, place)))
 
+    def update(self, *paths: str, policy_id: str = "nightly", etag: str = "", **fields: object) -> Policy:
+        """Changes these paths to what the fields say; without paths, the fields."""
+        changed = Policy(name=policy_name(policy_id), etag=etag, **fields)  # type: ignore[arg-type]
+        return self.policies.UpdatePolicy(UpdatePolicyRequest(policy=changed, update_mask=FieldMask(paths=paths)))
+
+    def preview(self, policy_id: str = "", count: int = 0, schedule: Schedule | None = None) -> list[PreviewedTime]:
+        name = policy_name(policy_id) if policy_id else ""
+        request = PreviewScheduleRequest(parent=PLACE, policy=name, count=count, schedule=schedule)
+        return list(self.policies.PreviewSchedule(request).times)
+
     def enable(self, policy_id: str = "nightly", etag: str = "") -> Policy:
         return self.policies.EnablePolicy(EnablePolicyRequest(name=policy_name(policy_id), etag=etag))
 
@@ -286,10 +301,26 @@ def policy(**fields: object) -> Policy:
 
 
 def schedule(
-    start: timedelta = FIRST - START, count: int = 1, unit: Interval.Unit.ValueType = Interval.UNIT_DAY
+    start: timedelta | datetime = FIRST - START,
+    count: int = 1,
+    unit: Interval.Unit.ValueType = Interval.UNIT_DAY,
+    **fields: Any,
 ) -> Schedule:
-    """One that starts so long after START."""
-    return Schedule(start_time=to_proto(START + start), interval=Interval(count=count, unit=unit))
+    """One that starts then, or so long after START."""
+    start_time = START + start if isinstance(start, timedelta) else start
+    return Schedule(start_time=to_proto(start_time), interval=Interval(count=count, unit=unit), **fields)
+
+
+FULL_SCHEDULE = schedule(
+    count=2,
+    unit=Interval.UNIT_WEEK,
+    time_zone="Asia/Shanghai",
+    execution_limit=7,
+    catch_up=Schedule.CATCH_UP_NONE,
+    catch_up_window=Duration(seconds=3600),
+    spread=Duration(seconds=60),
+)
+"""One that says all that a schedule can say."""
 
 
 @contextmanager

@@ -66,6 +66,12 @@ class Product:
         found: policy_pb2.Policy = self.clients.policies.GetPolicy(policy_service_pb2.GetPolicyRequest(name=policy))
         return found
 
+    def update(self, policy: str, **fields: Any) -> policy_pb2.Policy:
+        """Changes what the fields say."""
+        request = policy_service_pb2.UpdatePolicyRequest(policy=policy_pb2.Policy(name=policy, **fields))
+        updated: policy_pb2.Policy = self.clients.policies.UpdatePolicy(request)
+        return updated
+
     def associate(self, policy: str, *instances: str) -> list[Any]:
         request = policy_service_pb2.AssociateInstancesRequest(policy=policy, instances=instances)
         return list(self.clients.policies.AssociateInstances(request).results)
@@ -77,6 +83,14 @@ class Product:
     def associated(self, policy: str) -> list[str]:
         request = policy_service_pb2.ListAssociationsRequest(parent=policy, page_size=100)
         return [link.instance for link in self.clients.policies.ListAssociations(request).associations]
+
+    def pickable(self, **filter: str) -> list[tuple[str, str]]:
+        """The machines that can be associated, by name, each with the policy that it has now."""
+        request = policy_service_pb2.ListAssociableInstancesRequest(
+            parent=self.place(), filter=policy_service_pb2.AssociableInstanceFilter(**filter)
+        )
+        response = self.clients.policies.ListAssociableInstances(request)
+        return [(found.instance, found.policy) for found in response.associable_instances]
 
     def topic(self, *, region: str = NORTH, log_set: str = "ops", topic: str = "images", **fields: Any) -> str:
         """Makes a log set, and in it a topic of the kind that takes execution logs, but for what `fields` say."""

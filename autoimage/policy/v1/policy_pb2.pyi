@@ -260,10 +260,13 @@ class Schedule(_message.Message):
     time_zone: _builtins.str
     """A name of the IANA time zone database, such as `Asia/Shanghai`. Default: `UTC`. Intervals of days and weeks keep the time
     on this zone's clocks: one that a daylight-saving change skips moves to the first moment after the gap, one that happens
-    twice counts the first time. Intervals of hours are absolute.
+    twice counts the first time. With an interval of one day, a date that the clocks leave out altogether has no point. Intervals
+    of hours are absolute.
     """
     execution_limit: _builtins.int
-    """After this many triggers since it was last enabled the policy becomes disabled: 1 to 1,000,000. Default 0: no limit."""
+    """After this many triggers since it was last enabled the policy becomes disabled: 1 to 1,000,000. Missed points and run-now do
+    not count. A limit that is reached when it is set disables the policy at once. Default 0: no limit.
+    """
     catch_up: Global___Schedule.CatchUp.ValueType
     """What becomes of points that were not taken up in time. Default: the newest is run once."""
     @_builtins.property
@@ -275,7 +278,7 @@ class Schedule(_message.Message):
     @_builtins.property
     def interval(self) -> Global___Interval:
         """The distance between two points: 12 hours to 365 days, both allowed. When it is changed, it counts from the latest
-        execution, or from `start_time` if there was none.
+        execution, or from `start_time` if that has had none.
         """
 
     @_builtins.property

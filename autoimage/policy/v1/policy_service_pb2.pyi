@@ -849,7 +849,7 @@ class PreviewScheduleRequest(_message.Message):
     """The account and region: `accounts/{account}/regions/{region}`."""
     policy: _builtins.str
     """Resource name of a policy in the account and region. Alone: the times of the policy as it is; of a disabled one, those that
-    it would have if it were enabled now.
+    it would have if it were enabled now. Times that are due are left out: they are settled first.
     """
     count: _builtins.int
     """How many times at most: 1 to 1,000. Default: 10."""

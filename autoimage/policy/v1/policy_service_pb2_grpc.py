@@ -52,6 +52,11 @@ class PolicyServiceStub:
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesResponse.FromString,
                 _registered_method=True)
+        self.UpdatePolicy = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/UpdatePolicy',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.FromString,
+                _registered_method=True)
         self.DeletePolicy = channel.unary_unary(
                 '/autoimage.policy.v1.PolicyService/DeletePolicy',
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.DeletePolicyRequest.SerializeToString,
@@ -97,6 +102,11 @@ class PolicyServiceStub:
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.SerializeToString,
                 response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.FromString,
                 _registered_method=True)
+        self.PreviewSchedule = channel.unary_unary(
+                '/autoimage.policy.v1.PolicyService/PreviewSchedule',
+                request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleRequest.SerializeToString,
+                response_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleResponse.FromString,
+                _registered_method=True)
         self.ListScheduleEvents = channel.unary_unary(
                 '/autoimage.policy.v1.PolicyService/ListScheduleEvents',
                 request_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListScheduleEventsRequest.SerializeToString,
@@ -134,6 +144,16 @@ class PolicyServiceServicer:
 
     def ListPolicies(self, request, context):
         """Lists the policies of an account and region, in the order of their ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePolicy(self, request, context):
+        """Changes a policy. Points that are due are settled first. A new start time becomes the next execution; a new interval or
+        time zone counts from the latest execution, or from the start time if that has had none, and next is the first point that
+        is not past; if both change, the start time wins. Refused when two scheduled times would be less than 12 hours apart.
+        Without any change the policy stays of the same `etag`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -211,6 +231,14 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewSchedule(self, request, context):
+        """Tells the next scheduled times: of a policy as it is, of a policy if its schedule were another, or of a schedule that
+        belongs to no policy yet. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListScheduleEvents(self, request, context):
         """Lists the history of a policy's schedule, or of all policies of an account and region, oldest first. That of deleted
         policies is listed too.
@@ -250,6 +278,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ListPolicies,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesResponse.SerializeToString,
+            ),
+            'UpdatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePolicy,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.SerializeToString,
             ),
             'DeletePolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.DeletePolicy,
@@ -295,6 +328,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ListAssociableInstances,
                     request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.FromString,
                     response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.SerializeToString,
+            ),
+            'PreviewSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewSchedule,
+                    request_deserializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleRequest.FromString,
+                    response_serializer=autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleResponse.SerializeToString,
             ),
             'ListScheduleEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListScheduleEvents,
@@ -394,6 +432,33 @@ class PolicyService:
             '/autoimage.policy.v1.PolicyService/ListPolicies',
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListPoliciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/UpdatePolicy',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.UpdatePolicyRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__pb2.Policy.FromString,
             options,
             channel_credentials,
             insecure,
@@ -637,6 +702,33 @@ class PolicyService:
             '/autoimage.policy.v1.PolicyService/ListAssociableInstances',
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesRequest.SerializeToString,
             autoimage_dot_policy_dot_v1_dot_policy__service__pb2.ListAssociableInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/autoimage.policy.v1.PolicyService/PreviewSchedule',
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleRequest.SerializeToString,
+            autoimage_dot_policy_dot_v1_dot_policy__service__pb2.PreviewScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,6 +24,12 @@ class PolicyServiceStub:
     """Gets a policy."""
     ListPolicies: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListPoliciesRequest, _policy_service_pb2.ListPoliciesResponse]
     """Lists the policies of an account and region, in the order of their ids."""
+    UpdatePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.UpdatePolicyRequest, _policy_pb2.Policy]
+    """Changes a policy. Points that are due are settled first. A new start time becomes the next execution; a new interval or
+    time zone counts from the latest execution, or from the start time if that has had none, and next is the first point that
+    is not past; if both change, the start time wins. Refused when two scheduled times would be less than 12 hours apart.
+    Without any change the policy stays of the same `etag`.
+    """
     DeletePolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.DeletePolicyRequest, _empty_pb2.Empty]
     """Deletes a policy and unlinks its instances. An image that is being built is finished; executions, images and log
     entries stay. Points that were due and not yet triggered are recorded as missed.
@@ -57,6 +63,10 @@ class PolicyServiceStub:
     ListAssociableInstances: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListAssociableInstancesRequest, _policy_service_pb2.ListAssociableInstancesResponse]
     """Lists the instances of an account and region that can be associated, those whose system disk is a cloud disk, with the
     policy that each has now, in the order of their ids.
+    """
+    PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.PreviewScheduleRequest, _policy_service_pb2.PreviewScheduleResponse]
+    """Tells the next scheduled times: of a policy as it is, of a policy if its schedule were another, or of a schedule that
+    belongs to no policy yet. Changes nothing.
     """
     ListScheduleEvents: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListScheduleEventsRequest, _policy_service_pb2.ListScheduleEventsResponse]
     """Lists the history of a policy's schedule, or of all policies of an account and region, oldest first. That of deleted
@@ -93,6 +103,18 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _policy_service_pb2.ListPoliciesResponse:
         """Lists the policies of an account and region, in the order of their ids."""
+
+    @_abc_1.abstractmethod
+    def UpdatePolicy(
+        self,
+        request: _policy_service_pb2.UpdatePolicyRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_pb2.Policy:
+        """Changes a policy. Points that are due are settled first. A new start time becomes the next execution; a new interval or
+        time zone counts from the latest execution, or from the start time if that has had none, and next is the first point that
+        is not past; if both change, the start time wins. Refused when two scheduled times would be less than 12 hours apart.
+        Without any change the policy stays of the same `etag`.
+        """
 
     @_abc_1.abstractmethod
     def DeletePolicy(
@@ -180,6 +202,16 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _policy_service_pb2.ListAssociableInstancesResponse:
         """Lists the instances of an account and region that can be associated, those whose system disk is a cloud disk, with the
         policy that each has now, in the order of their ids.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewSchedule(
+        self,
+        request: _policy_service_pb2.PreviewScheduleRequest,
+        context: _grpc.ServicerContext,
+    ) -> _policy_service_pb2.PreviewScheduleResponse:
+        """Tells the next scheduled times: of a policy as it is, of a policy if its schedule were another, or of a schedule that
+        belongs to no policy yet. Changes nothing.
         """
 
     @_abc_1.abstractmethod

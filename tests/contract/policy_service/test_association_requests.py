@@ -5,9 +5,8 @@ from datetime import timedelta
 from autoimage.policy.v1.policy_service_pb2 import AssociateInstanceResult
 from servicekit.errors import Code, Unavailable
 from servicekit.status import from_status
-from tests.support import error_of
+from tests.support import at_once, error_of
 from tests.support.policy_service import LOCAL, PolicyService, instance_name, policy_name
-from tests.support.rpcs import at_once
 
 REQUEST = "11111111-2222-4333-8444-55555555555a"
 WEB, DATABASE = instance_name("web"), instance_name("db")

@@ -4,9 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from autoimage.policy.v1 import policy_service_pb2
-from autoimage.policy.v1.policy_pb2 import DiskSelection, Interval, Logging, Policy
+from autoimage.policy.v1.policy_pb2 import DiskSelection, Logging, Policy, Schedule
 from autoimage.policy.v1.policy_service_pb2 import (
     CreatePolicyRequest,
     ListPoliciesRequest,
@@ -17,6 +18,7 @@ from servicekit.timestamps import to_proto
 from tests.support import START, error_of
 from tests.support.policy_service import (
     FIRST,
+    FULL_SCHEDULE,
     PLACE,
     POLICY,
     TOPIC,
@@ -47,7 +49,7 @@ def test_created_policy_is_answered_whole_and_read_back_the_same(service: Policy
         display_name="每日备份",
         description="All of it.",
         state=Policy.STATE_ENABLED,
-        schedule=schedule(count=2, unit=Interval.UNIT_WEEK),
+        schedule=FULL_SCHEDULE,
         disks=DiskSelection(devices=["vdb"]),
         logging=Logging(log_topic=TOPIC, state=Logging.STATE_DISABLED),
     )
@@ -57,7 +59,7 @@ def test_created_policy_is_answered_whole_and_read_back_the_same(service: Policy
         display_name="每日备份",
         description="All of it.",
         state=Policy.STATE_ENABLED,
-        schedule=schedule(count=2, unit=Interval.UNIT_WEEK),
+        schedule=FULL_SCHEDULE,
         disks=DiskSelection(devices=["vda", "vdb"]),
         logging=Logging(log_topic=TOPIC, state=Logging.STATE_DISABLED),
         next_execution_time=to_proto(FIRST),
@@ -70,6 +72,13 @@ def test_created_policy_is_answered_whole_and_read_back_the_same(service: Policy
     assert created.etag
     assert service.get() == created
     assert list(service.policies.ListPolicies(ListPoliciesRequest(parent=PLACE)).policies) == [created]
+
+
+def test_schedule_is_answered_with_its_defaults(service: PolicyService) -> None:
+    expected = schedule(time_zone="UTC", catch_up=Schedule.CATCH_UP_LATEST)
+    assert service.create().schedule == service.get().schedule == expected
+    explicit = service.create("other", schedule=schedule(time_zone="UTC", execution_limit=0, spread=Duration()))
+    assert explicit.schedule == expected
 
 
 def test_policy_without_an_id_gets_one(service: PolicyService) -> None:

@@ -1,11 +1,11 @@
 """ListScheduleEvents: what happened to schedules, as an operator's tool reads it."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from autoimage.policy.v1.policy_pb2 import Policy, ScheduleEvent
+from autoimage.policy.v1.policy_pb2 import Interval, Policy, Schedule, ScheduleEvent
 from autoimage.policy.v1.policy_service_pb2 import ListScheduleEventsResponse, ScheduleEventFilter
 from autoimage.type.v1 import reason_pb2
 from policy_service.commands import keep_house
@@ -13,10 +13,11 @@ from policy_service.commands.keep_house import purge_ledger
 from servicekit.loop import Wake
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
-from tests.support.policy_service import FIRST, PLACE, POLICY, PolicyService, policy_name
+from tests.support.policy_service import FIRST, PLACE, POLICY, PolicyService, policy_name, schedule
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
+BERLIN = "Europe/Berlin"
 MICROSECOND = timedelta(microseconds=1)
 ANY = f"{PLACE}/policies/-"
 RUN = "11111111-2222-4333-8444-555555555555"
@@ -53,6 +54,7 @@ def test_what_users_did_is_told_with_the_schedule_from_then_on(service: PolicySe
             time=to_proto(START),
             schedule=created.schedule,
             next_execution_time=to_proto(FIRST),
+            next_local_time="2026-03-02T09:00:00",
             **common,
         ),
         ScheduleEvent(kind=DISABLED, time=to_proto(later), schedule=created.schedule, **common),
@@ -61,6 +63,7 @@ def test_what_users_did_is_told_with_the_schedule_from_then_on(service: PolicySe
             time=to_proto(last),
             schedule=created.schedule,
             next_execution_time=enabled.next_execution_time,
+            next_local_time="2026-03-03T09:00:00",
             **common,
         ),
         ScheduleEvent(kind=DELETED, time=to_proto(last), **common),
@@ -105,6 +108,87 @@ def test_triggers_and_missed_points_are_told(service: PolicyService) -> None:
             **common,
         ),
     ]
+
+
+def test_changed_schedule_is_told_after_the_points_that_were_due(service: PolicyService) -> None:
+    service.create()
+    service.update(description="not a word of the schedule")
+    service.time.product.set(FIRST)
+    updated = service.update("schedule.interval", schedule=schedule(count=2))
+    created, triggered, rescheduled = service.events().schedule_events
+    assert (created.kind, triggered.kind) == (CREATED, ScheduleEvent.KIND_SCHEDULED)
+    assert rescheduled == ScheduleEvent(
+        policy=POLICY,
+        policy_uid=updated.uid,
+        kind=ScheduleEvent.KIND_RESCHEDULED,
+        time=to_proto(FIRST),
+        schedule=updated.schedule,
+        next_execution_time=to_proto(FIRST + 2 * DAY),
+        next_local_time="2026-03-04T09:00:00",
+    )
+
+
+def test_policy_that_reaches_its_execution_limit_is_told_as_disabled_and_why(service: PolicyService) -> None:
+    service.create(schedule=schedule(execution_limit=1))
+    service.time.product.set(FIRST)
+    service.lease()
+    *_, triggered, disabled = service.events().schedule_events
+    assert triggered.kind == ScheduleEvent.KIND_SCHEDULED
+    assert (disabled.kind, disabled.reason) == (DISABLED, reason_pb2.REASON_EXECUTION_LIMIT_REACHED)
+    assert (disabled.schedule.execution_limit, disabled.next_local_time) == (1, "")
+    assert not disabled.HasField("next_execution_time")
+
+
+def test_limit_that_is_reached_already_disables_after_the_change_of_the_schedule(service: PolicyService) -> None:
+    service.create()
+    service.time.product.set(FIRST)
+    service.lease()
+    service.update("schedule.execution_limit", schedule=schedule(execution_limit=1))
+    *_, rescheduled, disabled = service.events().schedule_events
+    assert rescheduled.kind == ScheduleEvent.KIND_RESCHEDULED
+    assert (disabled.kind, disabled.reason) == (DISABLED, reason_pb2.REASON_EXECUTION_LIMIT_REACHED)
+
+
+def test_limit_reached_by_points_that_an_update_finds_due_is_told_once(service: PolicyService) -> None:
+    service.create(schedule=schedule(execution_limit=1))
+    service.time.product.set(FIRST)
+    service.update("schedule.interval", schedule=schedule(count=2))
+    assert [kind for _, kind in kinds(service.events())] == ["CREATED", "SCHEDULED", "DISABLED", "RESCHEDULED"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "next_time", "local"),
+    [
+        (schedule(datetime(2026, 3, 27, 1, 30, tzinfo=UTC), time_zone=BERLIN), (29, 1, 0), "2026-03-29T02:30:00"),
+        (
+            schedule(datetime(2026, 3, 27, 1, 30, tzinfo=UTC), 48, Interval.UNIT_HOUR, time_zone=BERLIN),
+            (29, 1, 30),
+            "2026-03-29T03:30:00",
+        ),
+    ],
+)
+def test_local_time_is_what_the_clocks_are_to_show_even_if_they_skip_it(
+    service: PolicyService, wanted: Schedule, next_time: tuple[int, int, int], local: str
+) -> None:
+    service.create(schedule=wanted, state=Policy.STATE_DISABLED)
+    service.time.product.set(datetime(2026, 3, 28, 12, tzinfo=UTC))
+    service.enable()
+    event = service.events().schedule_events[-1]
+    assert event.next_execution_time == to_proto(datetime(2026, 3, *next_time, tzinfo=UTC))
+    assert event.next_local_time == local
+    assert event.schedule.time_zone == BERLIN
+
+
+def test_whole_schedule_is_told(service: PolicyService) -> None:
+    wanted = schedule(
+        time_zone=BERLIN,
+        execution_limit=3,
+        catch_up=Schedule.CATCH_UP_NONE,
+        catch_up_window={"seconds": 3600},
+        spread={"seconds": 60},
+    )
+    created = service.create(schedule=wanted)
+    assert service.events().schedule_events[0].schedule == created.schedule == wanted
 
 
 def test_points_settled_before_a_deletion_are_told_before_it(service: PolicyService) -> None:

@@ -154,14 +154,15 @@ def test_a_policy_without_images_has_an_empty_plan(world: World, stub: Any) -> N
 
 
 @pytest.mark.rule("P16", "X9")
+@pytest.mark.parametrize("last", [1, 10, 40])
 @pytest.mark.parametrize(("size", "sizes"), [(0, [20, 20, 20, 15]), (30, [30, 30, 15]), (101, [75])])
 def test_pages_neither_repeat_nor_leave_out_and_judge_as_one_page_does(
-    world: World, stub: Any, size: int, sizes: list[int]
+    world: World, stub: Any, size: int, sizes: list[int], last: int
 ) -> None:
-    images = [*put(world, 60, "i-1"), *put(world, 10, "i-2"), *put(world, 5, "i-3")]
+    images = [*put(world, 60, "i-1"), *put(world, 15, "i-2")]
     for image in images[:3]:
         world.compute.remove(world.compute.named(image.name))
-    world.policies.retentions[DAILY] = Retention(keep_last=40)
+    world.policies.retentions[DAILY] = Retention(keep_last=last)
     pages: list[list[RetentionVerdict]] = []
     token = ""
     while token or not pages:
@@ -169,7 +170,8 @@ def test_pages_neither_repeat_nor_leave_out_and_judge_as_one_page_does(
         pages.append(list(response.retention_verdicts))
         token = response.next_page_token
     assert [len(page) for page in pages] == sizes
-    expected = ["GONE"] * 3 + ["KEEP_WITHIN_LIMITS"] * 40 + ["DELETE_TOO_MANY"] * 17 + ["KEEP_WITHIN_LIMITS"] * 15
+    kept, others = ["KEEP_WITHIN_LIMITS"], ["DELETE_TOO_MANY"]
+    expected = ["GONE"] * 3 + kept * last + others * (57 - last) + kept * min(last, 15) + others * (15 - min(last, 15))
     found = [verdict for page in pages for verdict in told(page)]
     assert found == [(image.name, verdict) for image, verdict in zip(images, expected, strict=True)]
 

@@ -1,6 +1,8 @@
 """What each refusal of compute tells a program."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -30,24 +32,26 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("error", "reason", "metadata", "subject"),
+    ("kind", "arguments", "reason", "metadata", "subject"),
     [
-        (InstanceBusy(INSTANCE, IMAGE), "INSTANCE_BUSY", {"image": IMAGE}, INSTANCE),
-        (InstanceInTransition(INSTANCE), "INSTANCE_BUSY", {}, INSTANCE),
-        (LocalSystemDisk(INSTANCE), "LOCAL_SYSTEM_DISK", {}, INSTANCE),
-        (NoSystemDisk(INSTANCE), "NO_SYSTEM_DISK", {}, INSTANCE),
-        (RequestTooLate(INSTANCE, NOON), "REQUEST_TOO_LATE", {"not_after": "2026-03-02T12:00:00+00:00"}, INSTANCE),
-        (RequestResolved(INSTANCE, ID), "REQUEST_RESOLVED", {"request_id": ID}, INSTANCE),
-        (ImageDeleted(IMAGE, ID), "IMAGE_DELETED", {"request_id": ID}, IMAGE),
-        (ImageProtected(IMAGE), "IMAGE_PROTECTED", {}, IMAGE),
-        (ImageNotAvailable(IMAGE, "ERROR"), "IMAGE_NOT_AVAILABLE", {"state": "ERROR"}, IMAGE),
-        (SnapshotInUse(SNAPSHOT, IMAGE), "SNAPSHOT_IN_USE", {"image": IMAGE}, SNAPSHOT),
-        (InstanceRunning(INSTANCE), "INSTANCE_RUNNING", {}, INSTANCE),
-        (DiskConflict(INSTANCE, "has vdb already"), "DISK_CONFLICT", {}, INSTANCE),
+        (InstanceBusy, [INSTANCE, IMAGE], "INSTANCE_BUSY", {"image": IMAGE}, INSTANCE),
+        (InstanceInTransition, [INSTANCE], "INSTANCE_BUSY", {}, INSTANCE),
+        (LocalSystemDisk, [INSTANCE], "LOCAL_SYSTEM_DISK", {}, INSTANCE),
+        (NoSystemDisk, [INSTANCE], "NO_SYSTEM_DISK", {}, INSTANCE),
+        (RequestTooLate, [INSTANCE, NOON], "REQUEST_TOO_LATE", {"not_after": "2026-03-02T12:00:00+00:00"}, INSTANCE),
+        (RequestResolved, [INSTANCE, ID], "REQUEST_RESOLVED", {"request_id": ID}, INSTANCE),
+        (ImageDeleted, [IMAGE, ID], "IMAGE_DELETED", {"request_id": ID}, IMAGE),
+        (ImageProtected, [IMAGE], "IMAGE_PROTECTED", {}, IMAGE),
+        (ImageNotAvailable, [IMAGE, "ERROR"], "IMAGE_NOT_AVAILABLE", {"state": "ERROR"}, IMAGE),
+        (SnapshotInUse, [SNAPSHOT, IMAGE], "SNAPSHOT_IN_USE", {"image": IMAGE}, SNAPSHOT),
+        (InstanceRunning, [INSTANCE], "INSTANCE_RUNNING", {}, INSTANCE),
+        (DiskConflict, [INSTANCE, "has vdb already"], "DISK_CONFLICT", {}, INSTANCE),
     ],
 )
-def test_a_rule_that_the_state_breaks(error: ServiceError, reason: str, metadata: dict[str, str], subject: str) -> None:
-    assert told(error) == (Code.FAILED_PRECONDITION, reason, metadata, ((reason, subject),))
+def test_a_rule_that_the_state_breaks(
+    kind: Callable[..., ServiceError], arguments: list[Any], reason: str, metadata: dict[str, str], subject: str
+) -> None:
+    assert told(kind(*arguments)) == (Code.FAILED_PRECONDITION, reason, metadata, ((reason, subject),))
 
 
 @pytest.mark.parametrize(

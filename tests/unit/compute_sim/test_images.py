@@ -1,11 +1,12 @@
 """What an image holds, and how far it is."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from compute_sim.domain.images import ImageState, LeftOutDisk, select_disks
+from compute_sim.domain.images import ImageChange, ImageState, LeftOutDisk, select_disks
 from compute_sim.domain.quotas import QuotaKind
 from servicekit.errors import Code
 from tests.support import START, error_of
@@ -84,3 +85,16 @@ def test_an_etag_must_be_that_of_the_image_unless_it_is_left_out() -> None:
     made.check_etag(made.etag)
     error = error_of(image(revision=2).check_etag, made.etag)
     assert told(error) == (Code.ABORTED, "STALE_ETAG", {"name": made.name}, (("image", made.name),))
+
+
+def test_a_change_makes_the_next_revision_and_none_makes_none() -> None:
+    made = image(display_name="nightly", labels={"a": "b"})
+    assert ImageChange().applied(made) == made
+    assert ImageChange(display_name="nightly", labels={"a": "b"}).applied(made) == made
+    assert ImageChange(display_name="").applied(made) == replace(made, display_name="img-1", revision=2)
+    assert ImageChange(labels={}).applied(made) == replace(made, labels={}, revision=2)
+    assert ImageChange(deletion_protected=True).applied(made) == replace(made, deletion_protected=True, revision=2)
+    expiring = replace(made, expire_time=START, revision=2)
+    assert ImageChange(changes_expire_time=True, expire_time=START).applied(made) == expiring
+    assert ImageChange(expire_time=START).applied(made) == made
+    assert ImageChange(changes_expire_time=True).applied(expiring) == replace(made, revision=3)

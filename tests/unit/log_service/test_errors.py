@@ -1,5 +1,7 @@
 """What each refusal of the log service tells a program."""
 
+from collections.abc import Callable
+
 import pytest
 
 from log_service.domain.errors import (
@@ -13,7 +15,7 @@ from log_service.domain.errors import (
     LogTopicNotFound,
     PastRetention,
 )
-from log_service.domain.names import LogSetName, LogTopicName
+from log_service.domain.names import LogSetName, LogTopicName, Place
 from servicekit.errors import Code, ServiceError
 from tests.support import START
 from tests.support.told import told
@@ -26,40 +28,37 @@ TOPIC_TEXT = f"{SET_TEXT}/logTopics/executions"
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "reason", "type", "name"),
-    [
-        (LogSetNotFound(SET), Code.NOT_FOUND, "RESOURCE_NOT_FOUND", "log set", SET_TEXT),
-        (LogTopicNotFound(TOPIC), Code.NOT_FOUND, "RESOURCE_NOT_FOUND", "log topic", TOPIC_TEXT),
-        (LogSetExists(SET), Code.ALREADY_EXISTS, "RESOURCE_EXISTS", "log set", SET_TEXT),
-        (LogTopicExists(TOPIC), Code.ALREADY_EXISTS, "RESOURCE_EXISTS", "log topic", TOPIC_TEXT),
-    ],
+    ("kind", "about", "type", "name"),
+    [(LogSetNotFound, SET, "log set", SET_TEXT), (LogTopicNotFound, TOPIC, "log topic", TOPIC_TEXT)],
 )
-def test_what_is_or_is_not_there(error: ServiceError, code: Code, reason: str, type: str, name: str) -> None:
-    assert told(error) == (code, reason, {"name": name}, ((type, name),))
+def test_what_is_not_there(kind: Callable[..., ServiceError], about: object, type: str, name: str) -> None:
+    assert told(kind(about)) == (Code.NOT_FOUND, "RESOURCE_NOT_FOUND", {"name": name}, ((type, name),))
 
 
 @pytest.mark.parametrize(
-    ("error", "type", "parent"),
-    [
-        (DisplayNameTaken("log set", SET.place, "Same"), "log set", PLACE_TEXT),
-        (DisplayNameTaken("log topic", SET, "Same"), "log topic", SET_TEXT),
-    ],
+    ("kind", "about", "type", "name"),
+    [(LogSetExists, SET, "log set", SET_TEXT), (LogTopicExists, TOPIC, "log topic", TOPIC_TEXT)],
 )
-def test_a_display_name_that_is_taken(error: ServiceError, type: str, parent: str) -> None:
-    assert told(error) == (
+def test_what_is_there_already(kind: Callable[..., ServiceError], about: object, type: str, name: str) -> None:
+    assert told(kind(about)) == (Code.ALREADY_EXISTS, "RESOURCE_EXISTS", {"name": name}, ((type, name),))
+
+
+@pytest.mark.parametrize(("type", "parent", "text"), [("log set", SET.place, PLACE_TEXT), ("log topic", SET, SET_TEXT)])
+def test_a_display_name_that_is_taken(type: str, parent: Place | LogSetName, text: str) -> None:
+    assert told(DisplayNameTaken(type, parent, "Same")) == (
         Code.ALREADY_EXISTS,
         "RESOURCE_EXISTS",
-        {"parent": parent, "display_name": "Same"},
-        ((type, f"{parent} with display_name Same"),),
+        {"parent": text, "display_name": "Same"},
+        ((type, f"{text} with display_name Same"),),
     )
 
 
 @pytest.mark.parametrize(
-    ("error", "reason", "subject"),
-    [(LogSetLimit(SET.place), "LOG_SET_LIMIT", PLACE_TEXT), (LogTopicLimit(SET), "LOG_TOPIC_LIMIT", SET_TEXT)],
+    ("kind", "full", "reason", "subject"),
+    [(LogSetLimit, SET.place, "LOG_SET_LIMIT", PLACE_TEXT), (LogTopicLimit, SET, "LOG_TOPIC_LIMIT", SET_TEXT)],
 )
-def test_a_limit_that_is_reached(error: ServiceError, reason: str, subject: str) -> None:
-    assert told(error) == (Code.RESOURCE_EXHAUSTED, reason, {"limit": "20"}, (subject,))
+def test_a_limit_that_is_reached(kind: Callable[..., ServiceError], full: object, reason: str, subject: str) -> None:
+    assert told(kind(full)) == (Code.RESOURCE_EXHAUSTED, reason, {"limit": "20"}, (subject,))
 
 
 def test_a_log_set_with_topics() -> None:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from policy_service.domain.ledger import Event, LedgerEntry, entries, poisoned_entry
-from policy_service.domain.policy import Logging, Policy, PolicyKey, PolicySpec, enable, new_policy
+from policy_service.domain.policy import Logging, Policy, PolicyKey, PolicySpec, disable, enable, new_policy
 from policy_service.domain.schedule import Interval, Points, Schedule, Unit
 from policy_service.domain.triggers import (
     Candidate,
@@ -135,9 +135,17 @@ def test_settling_when_nothing_is_due_makes_no_trigger() -> None:
 
 def test_enabling_again_never_leads_to_a_point_that_was_settled() -> None:
     triggered, _ = take_up(policy(), "trigger-1", (), START)
-    for disabled_at in (START - DAY, START + 2 * DAY):
-        disabled = Policy(**{**vars(triggered), "next_execution": None, "update_time": disabled_at})
-        assert enable(disabled, START - timedelta(hours=1)).next_execution == max(START, disabled_at) + DAY
+    for settled in (START, START + 2 * DAY):
+        disabled = replace(triggered, next_execution=None, settled=settled)
+        assert enable(disabled, START - timedelta(hours=1)).next_execution == settled + DAY
+
+
+def test_point_that_another_version_of_the_time_zones_moved_stays_12_hours_from_the_next() -> None:
+    early = START - timedelta(hours=1)
+    after, made = take_up(replace(policy(), next_execution=early), "trigger-1", (), early)
+    assert (made.scheduled, after.next_execution) == (early, START + DAY)
+    disabled = replace(after, next_execution=None)
+    assert enable(disabled, early + timedelta(minutes=1)).next_execution == START + DAY
 
 
 def test_run_now_is_a_trigger_of_its_own() -> None:
@@ -194,3 +202,13 @@ def test_a_policy_has_due_points_from_its_next_execution_on_and_none_while_disab
     disabled = replace(enabled, next_execution=None)
     assert due_points(disabled, START + 2 * DAY) is None
     assert settle(disabled, "trigger-1", MissedReason.POLICY_DELETED, START + 2 * DAY) is None
+
+
+def test_disabling_and_enabling_change_the_next_execution_and_the_revision_and_nothing_else() -> None:
+    enabled = policy()
+    disabled = disable(enabled, START + DAY)
+    assert disabled == replace(enabled, next_execution=None, revision=2, update_time=START + DAY)
+    assert disable(disabled, START + 2 * DAY) == disabled
+    again = enable(disabled, START + 2 * DAY)
+    assert again == replace(disabled, next_execution=START + 3 * DAY, revision=3, update_time=START + 2 * DAY)
+    assert enable(again, START + 5 * DAY) == again

@@ -12,6 +12,7 @@ from tests.support import error_of, running_server
 from tests.unit.servicekit.example import NAME, Book, Chapter, CreateBookRequest, ShelfServicer, ShelfStub, registration
 
 FIELDS = frozenset({"title", "lent", "chapters", "publish_time", "pages"})
+NESTED = frozenset({"title", "opening.title", "opening.length", "loose.parts", "authors"})
 
 
 @pytest.mark.parametrize("paths", [[], ["*"], ["title"], ["title", "lent", "title"]])
@@ -37,6 +38,58 @@ def test_without_a_mask_what_is_set_is_changed() -> None:
     assert masks.chosen(book, FieldMask(), FIELDS) == FIELDS
 
 
+@pytest.mark.parametrize("paths", [["*"], ["opening"], ["opening.title"], ["loose", "loose.parts", "opening.length"]])
+def test_a_mask_may_name_a_message_or_what_is_in_it(paths: list[str]) -> None:
+    assert masks.violations(FieldMask(paths=paths), NESTED) == []
+
+
+@pytest.mark.parametrize("wrong", [".title", "opening.parts", "opening.title.x", "opening.*", "loose.title"])
+def test_every_path_into_a_message_that_cannot_be_changed_is_told(wrong: str) -> None:
+    assert len(masks.violations(FieldMask(paths=["opening.title", wrong, "nothing"]), NESTED)) == 2
+
+
+def test_a_mask_of_everything_means_messages_as_a_whole() -> None:
+    assert masks.chosen(Book(), FieldMask(paths=["*"]), NESTED) == {"title", "opening", "loose", "authors"}
+
+
+def test_without_a_mask_what_is_set_inside_messages_is_changed() -> None:
+    book = Book(title="Emma", opening=Chapter(title="I"), loose=Chapter(title="II"))
+    assert masks.chosen(book, FieldMask(), NESTED) == {"title", "opening.title"}
+    assert masks.chosen(Book(opening=Chapter()), FieldMask(), NESTED) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("given", "paths", "expected"),
+    [
+        (Book(title="Persuasion", pages=7), ["title"], {"title": "Persuasion"}),
+        (Book(), ["title", "pages", "authors"], {"title": "", "pages": None, "authors": []}),
+        (Book(pages=0, authors=["Austen"]), ["pages", "authors"], {"pages": 0, "authors": ["Austen"]}),
+        (Book(opening={"length": 2}), ["opening.length"], {"opening": {"title": "I", "length": 2}}),
+        (Book(opening={"length": 2}), ["opening"], {"opening": {"length": 2}}),
+        (Book(opening={"length": 2}), ["opening", "opening.length"], {"opening": {"length": 2}}),
+        (Book(), ["opening.length"], {"opening": {"title": "I"}}),
+        (Book(), ["opening"], {"opening": None}),
+        (Book(loose={"title": "II"}), ["loose.title"], {"loose": {"title": "II"}}),
+        (Book(), ["loose.title"], {}),
+        (Book(title="Persuasion"), [], {}),
+    ],
+)
+def test_what_is_chosen_is_replaced_and_the_rest_stays(
+    given: Book, paths: list[str], expected: dict[str, object]
+) -> None:
+    before: dict[str, Any] = {
+        "name": NAME,
+        "title": "Emma",
+        "pages": 5,
+        "authors": ["A", "B"],
+        "opening": {"title": "I", "length": 1},
+    }
+    stored = Book(**before)
+    result = masks.merged(stored, given, paths)
+    assert result == Book(**{**before, **expected})
+    assert stored == Book(**before)
+
+
 def test_an_update_may_leave_out_what_the_resource_requires_and_no_more() -> None:
     class Servicer(ShelfServicer):
         @rpc()
@@ -47,7 +100,7 @@ def test_an_update_may_leave_out_what_the_resource_requires_and_no_more() -> Non
 
     with running_server(registration(Servicer())) as channel:
         update = ShelfStub(channel).CreateBook
-        answer = update(CreateBookRequest(parent="x", book=Book(name=NAME)))
+        answer = update(CreateBookRequest(parent="x", book=Book(name=NAME, opening=Chapter())))
         error = error_of(update, CreateBookRequest(book=Book(chapters=[Chapter()], etag="x")))
         missing = error_of(update, CreateBookRequest(parent="x"))
     assert answer == Book(name=NAME)

@@ -10,7 +10,15 @@ import pytest
 from structlog.typing import EventDict
 
 from servicekit import calls
-from servicekit.errors import Code, FieldViolation, InvalidArgument, NotFound, ResourceRef, Unavailable
+from servicekit.errors import (
+    Code,
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceRef,
+    Unavailable,
+)
 from servicekit.rpc import is_rpc, rpc, violations
 from servicekit.server import check_servicer
 from tests.support import error_of, running_server
@@ -150,6 +158,26 @@ def test_a_failure_leaves_one_line_even_of_a_read(
     (line,) = [line for line in logged if line["event"] == "rpc"]
     told = {key: line[key] for key in ("log_level", "code", "reason", "resource", "account")}
     assert told == {"log_level": level, "code": code, "reason": reason, "resource": NAME, "account": "acme"}
+
+
+def test_servicer_that_admits_accounts_is_asked_before_each_change_and_before_no_read(
+    logged: list[EventDict],
+) -> None:
+    asked: list[str] = []
+
+    class Servicer(ShelfServicer):
+        def admit(self, account: str) -> None:
+            asked.append(account)
+            raise PermissionDenied("not you", reason="NOT_INVITED")
+
+    with running_server(registration(Servicer())) as channel:
+        stub = ShelfStub(channel)
+        error = error_of(stub.CreateBook, create_request())
+        malformed = error_of(stub.CreateBook, CreateBookRequest(parent=PARENT))
+        stub.GetBook(GetBookRequest(name=NAME))
+    assert (error.code, error.reason) == (Code.PERMISSION_DENIED, "NOT_INVITED")
+    assert (malformed.code, asked) == (Code.INVALID_ARGUMENT, ["acme"])
+    assert [line["code"] for line in logged if line["event"] == "rpc"] == ["PERMISSION_DENIED", "INVALID_ARGUMENT"]
 
 
 def test_the_log_names_methods_as_the_contract_does(logged: list[EventDict]) -> None:

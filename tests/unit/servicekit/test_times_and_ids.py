@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +59,13 @@ def test_none_stays_none() -> None:
     assert timestamps.to_micros_or_none(START) == timestamps.to_micros(START)
     assert timestamps.from_micros_or_none(timestamps.to_micros(START)) == START
     assert timestamps.to_proto_or_none(START) == timestamps.to_proto(START)
+    assert timestamps.to_duration_or_none(None) is None
+    assert timestamps.to_duration_or_none(timedelta(0)) == Duration()
+
+
+def test_lengths_of_time() -> None:
+    assert timestamps.to_duration(timedelta(hours=1, microseconds=1)) == Duration(seconds=3600, nanos=1000)
+    assert timestamps.to_duration(-timedelta(hours=5)) == Duration(seconds=-18_000)
 
 
 @given(moments)

@@ -1,6 +1,8 @@
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from servicekit import validation as v
@@ -94,3 +96,20 @@ def test_regions() -> None:
     assert v.region_served("parent", "accounts/a/regions/mars", served) == [
         FieldViolation("parent", "region mars is not served here", "REGION_NOT_SERVED")
     ]
+
+
+@pytest.mark.parametrize(
+    ("duration", "right"),
+    [
+        (Duration(), False),
+        (Duration(seconds=1), False),
+        (Duration(seconds=2), True),
+        (Duration(seconds=5), True),
+        (Duration(seconds=6), False),
+        (Duration(seconds=-3), False),
+        (Duration(seconds=3, nanos=1), False),
+    ],
+)
+def test_durations_of_whole_seconds_from_end_to_end(duration: Duration, right: bool) -> None:
+    low, high = timedelta(seconds=2), timedelta(seconds=5)
+    assert [each.field for each in v.whole_seconds("spread", duration, low, high)] == ([] if right else ["spread"])

@@ -94,3 +94,10 @@ def test_a_service_that_dies_is_started_again_and_told_with_its_last_words(make:
     assert process.wait_until_ready(PATIENCE_SECONDS)
     assert process.pid != first
     assert said[0] == f"bad_service was ended by {signal.SIGKILL.name}; starting it again in 0.2 s\nmy last words"
+
+
+def test_last_words_are_found_in_a_log_that_was_emptied_since_the_process_began(make: Make) -> None:
+    process = make("")
+    process._log_begin = 1_000
+    process.log.write_text('{"a": "log line"}\nmy last words\n', "utf-8")
+    assert process._said() == ["my last words"]

@@ -1,4 +1,4 @@
-"""autoimage.policy.v1 on the wire: PolicyService for users, TriggerService for schedulers."""
+"""PolicyService, for users."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 import grpc
 from google.protobuf.empty_pb2 import Empty
 
-from autoimage.policy.v1 import policy_service_pb2_grpc, trigger_service_pb2_grpc
+from autoimage.policy.v1 import policy_service_pb2_grpc
 from autoimage.policy.v1.policy_pb2 import Policy, PolicyLimit
 from autoimage.policy.v1.policy_service_pb2 import (
     AssociateInstancesRequest,
@@ -29,48 +29,33 @@ from autoimage.policy.v1.policy_service_pb2 import (
     ListPoliciesResponse,
     ListScheduleEventsRequest,
     ListScheduleEventsResponse,
+    PreviewScheduleRequest,
+    PreviewScheduleResponse,
     ReplicatePolicyRequest,
     ReplicatePolicyResponse,
     ReplicationResult,
     ReplicationTarget,
     UpdatePolicyLimitRequest,
-)
-from autoimage.policy.v1.trigger_service_pb2 import (
-    AckTriggersRequest,
-    AckTriggersResponse,
-    DisableLoggingRequest,
-    DisableLoggingResponse,
-    FilterAssociatedRequest,
-    FilterAssociatedResponse,
-    LeaseTriggersRequest,
-    LeaseTriggersResponse,
-    LookUpRetentionsRequest,
-    LookUpRetentionsResponse,
-    ReportMissingInstancesRequest,
-    ReportMissingInstancesResponse,
+    UpdatePolicyRequest,
 )
 from policy_service import convert, validation
-from policy_service.commands.ack_triggers import ack_triggers
 from policy_service.commands.associate_instances import associate_instances
 from policy_service.commands.create_policy import create_policy
 from policy_service.commands.delete_policy import delete_policy
-from policy_service.commands.disable_logging import disable_logging
 from policy_service.commands.disable_policy import disable_policy
 from policy_service.commands.disassociate_instances import disassociate_instances
-from policy_service.commands.dissolve_associations import dissolve_associations
 from policy_service.commands.enable_policy import enable_policy
 from policy_service.commands.execute_policy import execute_policy
-from policy_service.commands.filter_associated import filter_associated
 from policy_service.commands.get_policy import get_policy
-from policy_service.commands.lease_triggers import lease_triggers
 from policy_service.commands.list_associable_instances import list_associable_instances
 from policy_service.commands.list_associations import list_associations
 from policy_service.commands.list_policies import list_policies
 from policy_service.commands.list_schedule_events import list_schedule_events
-from policy_service.commands.look_up_retentions import look_up_retentions
 from policy_service.commands.policy_limits import get_policy_limit, update_policy_limit
 from policy_service.commands.policy_warnings import warnings_of
+from policy_service.commands.preview_schedule import preview_policy, preview_schedule
 from policy_service.commands.replicate_policy import replicate_policy
+from policy_service.commands.update_policy import update_policy
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place
 from policy_service.domain.policy import Policy as StoredPolicy
@@ -81,8 +66,7 @@ from servicekit.rpc import invalid, rpc, violations
 from servicekit.status import to_status
 from servicekit.timestamps import to_micros, to_proto
 
-_MAX_INSTANCES = 5000
-"""Instances of the triggers leased at once: the default, and the most."""
+_DEFAULT_PREVIEW = 10
 
 
 class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
@@ -123,6 +107,16 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             policies=[convert.policy(policy, warnings[policy.uid]) for policy in policies],
             next_page_token=next_token((policies[-1].key.policy_id,), query) if more else "",
         )
+
+    @rpc(validation.update_policy)
+    def UpdatePolicy(self, request: UpdatePolicyRequest, context: grpc.ServicerContext) -> Policy:
+        policy = update_policy(
+            self._deps,
+            convert.policy_key(request.policy.name),
+            request.policy.etag,
+            lambda spec: validation.updated_spec(spec, request),
+        )
+        return self._answer(policy)
 
     @rpc(validation.policy_name)
     def DeletePolicy(self, request: DeletePolicyRequest, context: grpc.ServicerContext) -> Empty:
@@ -254,53 +248,21 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         place = convert.place_of_limit(request.policy_limit.name)
         return convert.policy_limit(update_policy_limit(self._deps, place, request.policy_limit.limit))
 
+    @rpc(validation.preview_schedule)
+    def PreviewSchedule(
+        self, request: PreviewScheduleRequest, context: grpc.ServicerContext
+    ) -> PreviewScheduleResponse:
+        schedule = convert.schedule(request.schedule) if request.HasField("schedule") else None
+        count = request.count or _DEFAULT_PREVIEW
+        if request.policy:
+            times = preview_policy(self._deps, convert.policy_key(request.policy), schedule, count)
+        else:
+            assert schedule is not None, "validation asks for one of the two"
+            times = preview_schedule(self._deps, schedule, count)
+        return convert.preview_response(times)
+
 
 def _malformed(place: Place, instances: Iterable[str]) -> dict[str, InvalidArgument]:
     """What is wrong with the names of a batch that are none of an instance of the place (A1, A6)."""
     checked = {name: validation.instance_of(place, f"instances[{index}]", name) for index, name in enumerate(instances)}
     return {name: error for name, error in checked.items() if error is not None}
-
-
-class TriggerServicer(trigger_service_pb2_grpc.TriggerServiceServicer):
-    def __init__(self, deps: Dependencies, regions: frozenset[str]) -> None:
-        self._deps = deps
-        self.regions = regions
-
-    @rpc(validation.lease_triggers, audit=False)
-    def LeaseTriggers(self, request: LeaseTriggersRequest, context: grpc.ServicerContext) -> LeaseTriggersResponse:
-        most = min(request.max_instances or _MAX_INSTANCES, _MAX_INSTANCES)
-        return convert.lease_response(lease_triggers(self._deps, request.scheduler, most))
-
-    @rpc(validation.ack_triggers, audit=False)
-    def AckTriggers(self, request: AckTriggersRequest, context: grpc.ServicerContext) -> AckTriggersResponse:
-        ack_triggers(self._deps, request.trigger_uids)
-        return AckTriggersResponse()
-
-    @rpc(validation.references, audit=False)
-    def FilterAssociated(
-        self, request: FilterAssociatedRequest, context: grpc.ServicerContext
-    ) -> FilterAssociatedResponse:
-        held = filter_associated(self._deps, convert.references(request.associations))
-        return FilterAssociatedResponse(
-            association_uids=held.association_uids, deleted_policy_uids=held.deleted_policy_uids
-        )
-
-    @rpc(validation.references)
-    def ReportMissingInstances(
-        self, request: ReportMissingInstancesRequest, context: grpc.ServicerContext
-    ) -> ReportMissingInstancesResponse:
-        reported = convert.references(request.associations)
-        dissolve_associations(self._deps, {one.association_uid: one.policy_uid for one in reported})
-        return ReportMissingInstancesResponse()
-
-    @rpc(validation.look_up_retentions, audit=False)
-    def LookUpRetentions(
-        self, request: LookUpRetentionsRequest, context: grpc.ServicerContext
-    ) -> LookUpRetentionsResponse:
-        found = look_up_retentions(self._deps, request.policy_uids)
-        return LookUpRetentionsResponse(policy_retentions=map(convert.policy_retention, found))
-
-    @rpc(validation.disable_logging)
-    def DisableLogging(self, request: DisableLoggingRequest, context: grpc.ServicerContext) -> DisableLoggingResponse:
-        disable_logging(self._deps, convert.missing_log_topics(request.missing_log_topics))
-        return DisableLoggingResponse()

@@ -1,6 +1,7 @@
 """The servicers without a network: what reaches the wire from each method, under grpcio-testing."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from google.protobuf.message import Message
 
 from autoimage.policy.v1 import policy_service_pb2 as users
 from autoimage.policy.v1 import trigger_service_pb2 as schedulers
-from autoimage.policy.v1.policy_pb2 import Logging, PolicyLimit
+from autoimage.policy.v1.policy_pb2 import Logging, Policy, PolicyLimit
 from autoimage.type.v1.retention_pb2 import Retention
-from policy_service.servicer import PolicyServicer, TriggerServicer
+from policy_service.servicers.policies import PolicyServicer
+from policy_service.servicers.triggers import TriggerServicer
 from servicekit.timestamps import to_proto
 from tests.support import START, clocks
 from tests.support.policy_service import (
@@ -32,6 +34,7 @@ from tests.support.policy_service import (
     instance_name,
     peers,
     policy,
+    schedule,
 )
 
 KEEP = Retention(keep_days=30, keep_last=7)
@@ -77,10 +80,19 @@ def test_policy_lives_from_create_to_delete(call: Caller) -> None:
     assert (created.name, created.next_execution_time) == (POLICY, to_proto(FIRST))
     assert call(users.GetPolicyRequest(name=POLICY)) == created
     assert list(call(users.ListPoliciesRequest(parent=PLACE)).policies) == [created]
+    changed = call(users.UpdatePolicyRequest(policy=Policy(name=POLICY, description="x", etag=created.etag)))
+    assert (changed.description, changed.next_execution_time) == ("x", created.next_execution_time)
     assert not call(users.DisablePolicyRequest(name=POLICY)).HasField("next_execution_time")
     assert call(users.EnablePolicyRequest(name=POLICY)).next_execution_time == to_proto(FIRST)
     assert call(users.DeletePolicyRequest(name=POLICY)) == Empty()
     assert call.outcome(users.GetPolicyRequest(name=POLICY))[1] is grpc.StatusCode.NOT_FOUND
+
+
+def test_schedule_is_previewed_with_and_without_a_policy(call: Caller) -> None:
+    call(users.CreatePolicyRequest(parent=PLACE, policy_id="nightly", policy=policy()))
+    stored = call(users.PreviewScheduleRequest(parent=PLACE, policy=POLICY, count=2))
+    assert [each.time for each in stored.times] == [to_proto(FIRST), to_proto(FIRST + timedelta(days=1))]
+    assert call(users.PreviewScheduleRequest(parent=PLACE, schedule=schedule(), count=2)) == stored
 
 
 def test_instances_come_and_go(call: Caller) -> None:
