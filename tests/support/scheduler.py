@@ -317,9 +317,13 @@ class World:
         assert (task.end_time is not None) == task.state.ended
 
     def _check_kept_images(self, tasks: list[Task]) -> None:
-        """Retention knows of every image of a task that exists, and of no other; what it deleted is gone."""
+        """Retention knows of every image of a task that exists, and of no other; what it deleted is gone.
+
+        Images of executions that are forgotten it still knows.
+        """
         made = {task.image: task for task in tasks if task.has_image}
-        kept = {image.name for image in self.kept()}
+        known = {task.execution_uid for task in tasks}
+        kept = {image.name for image in self.kept() if image.execution_uid in known}
         assert kept <= made.keys(), f"X9: no task's images: {kept - made.keys()}"
         living = {image.name for image in self.compute.live_images()}
         assert living & made.keys() <= kept, f"X9: forgotten: {living & made.keys() - kept}"
