@@ -45,7 +45,7 @@ class Grid:
 
 @dataclass
 class PolicyModel:
-    """A policy as the demo knows it. `devices` empty means all disks; `number`, of the next point, is None if disabled."""
+    """A policy as the demo knows it. `devices` empty means all; `number`, of the next point, is None if disabled."""
 
     name: str
     grid: Grid
