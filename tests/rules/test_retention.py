@@ -12,6 +12,7 @@ from scheduler_service.domain.executions import Kind
 from scheduler_service.domain.retention import KEEP_FOREVER, Retention
 from scheduler_service.steps import retain as step
 from scheduler_service.steps.retain import retain
+from scheduler_service.store import series
 from servicekit.errors import Unavailable
 from tests.support import START
 from tests.support.scheduler import TASK_LEASE, World, scheduler_world
@@ -381,6 +382,23 @@ def test_who_lost_the_series_to_another_deletes_nothing_and_records_nothing(worl
     assert kept == names[:0:-1]
     world.run_until_idle()
     assert living(world) == names[1:]
+
+
+@pytest.mark.rule("X9")
+def test_who_lost_the_series_to_a_scheduler_whose_clock_is_ahead_deletes_nothing(world: World) -> None:
+    names = make_all(world, 2)
+    keep(world, keep_last=1)
+    world.pass_time(DAY)
+
+    def taken_over() -> None:
+        product, ahead = world.time.product.now(), world.time.operating.now() + TASK_LEASE
+        with world.database.write() as connection:
+            series.claim(connection, product=product, operating=ahead, lease_end=ahead + TASK_LEASE, limit=1)
+
+    world.faults.next("look_at", Fault(after=taken_over))
+    retain(world.deps)
+    assert world.compute.deletes == []
+    assert living(world) == names
 
 
 @pytest.mark.rule("X9")
