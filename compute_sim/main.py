@@ -69,7 +69,7 @@ def compose(settings: Settings) -> Service:
     upgrade(database, _PACKAGE, schema.HEAD)
     deps = Dependencies(database, clocks, Ids(), settings.simulation)
     return Service(
-        Server(settings, registrations(deps, settings.regions), database.ping),
+        Server(settings, registrations(deps, settings.regions), lambda: database.ping(clocks.operating)),
         [Loop("housekeeping", lambda: keep_house(deps), clocks, idle=_HOUSEKEEPING_INTERVAL)],
         [database.dispose],
     )

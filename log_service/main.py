@@ -33,7 +33,9 @@ def compose(settings: Settings) -> Service:
     deps = Dependencies(database, clocks)
     purging = Loop("purge", lambda: Wake(at_once=purge(deps)), clocks, idle=_PURGE_INTERVAL)
     return Service(
-        Server(settings, [registration(deps, settings.regions)], database.ping), [purging], [database.dispose]
+        Server(settings, [registration(deps, settings.regions)], lambda: database.ping(clocks.operating)),
+        [purging],
+        [database.dispose],
     )
 
 

@@ -84,7 +84,7 @@ def compose(settings: Settings) -> Service:
         warning_deadline=_WARNING_DEADLINE,
     )
     return Service(
-        Server(settings, registrations(deps, settings.regions, admit), database.ping),
+        Server(settings, registrations(deps, settings.regions, admit), lambda: database.ping(deps.clocks.operating)),
         [
             Loop("sweep_instances", lambda: sweep_missing_instances(deps), deps.clocks, idle=_SWEEP_LOOK),
             Loop("sweep_log_topics", lambda: sweep_missing_log_topics(deps), deps.clocks, idle=_SWEEP_LOOK),
