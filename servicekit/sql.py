@@ -30,8 +30,8 @@ def insert_or_update(
 ) -> None:
     """Inserts the rows, or makes the changes to those whose primary key is there; each is locked until the commit.
 
-    Whoever is just inserting or deleting a row of the same key is waited for, so the rows must be in key order. A change
-    to None means: to what the new row has.
+    Whoever is just inserting or deleting a row of the same key is waited for, so the rows must be in key order.
+    A change to None means: to what the new row has.
     """
     if rows:
         dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")

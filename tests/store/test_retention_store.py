@@ -299,6 +299,7 @@ def plans(connection: sa.Connection) -> Iterator[list[str]]:
     sa.event.remove(connection, "before_cursor_execute", explain)
 
 
+@pytest.mark.engines("sqlite")
 def test_a_look_reads_by_index_only(db: Database) -> None:
     """Its cost depends on what is due, not on how many images there are."""
     images = some_images(5)
