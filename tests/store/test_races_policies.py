@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from autoimage.policy.v1.policy_pb2 import Interval
+from autoimage.policy.v1.policy_pb2 import Interval, Schedule
 from autoimage.policy.v1.policy_service_pb2 import (
     CreatePolicyRequest,
     ListPoliciesRequest,
@@ -195,8 +195,8 @@ def test_an_edit_that_waits_for_a_lease_counts_from_the_point_that_it_triggered(
         """What `lease_triggers` does in its transaction."""
         lease_triggers._trigger_due_policies(service.deps, connection, FIRST, 10)
 
-    daily_to_weekly = {"schedule": {"interval": Interval(count=1, unit=Interval.UNIT_WEEK)}}
-    _, edited = overtaken(service.deps.database, lease, lambda: service.update("schedule.interval", **daily_to_weekly))
+    weekly = Schedule(interval=Interval(count=1, unit=Interval.UNIT_WEEK))
+    _, edited = overtaken(service.deps.database, lease, lambda: service.update("schedule.interval", schedule=weekly))
     assert (edited.last_execution_time, edited.next_execution_time) == (
         to_proto(FIRST),
         to_proto(FIRST + timedelta(days=7)),

@@ -1,10 +1,12 @@
 """Two schedulers over one database, stepped by hand."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
@@ -69,6 +71,25 @@ def test_two_claims_of_the_same_tasks_share_them(db: Database) -> None:
     assert (len(first), sorted(first + second)) == (2, ["i-0", "i-1", "i-2"])
     with db.write() as connection:
         assert claim(db, connection) == []
+
+
+@pytest.mark.rule("X1", "X7")
+def test_three_schedulers_that_claim_at_the_same_moments_get_equal_shares(db: Database) -> None:
+    store(db, *(a_task(f"i-{number}") for number in range(300)))
+    round_begins = Barrier(3, timeout=60)
+
+    def claim_ten(_: int) -> list[str]:
+        round_begins.wait()
+        with db.write() as connection:
+            return claim(db, connection, limit=10)
+
+    def claim_all(_: int) -> list[list[str]]:
+        return list(map(claim_ten, range(11)))
+
+    with ThreadPoolExecutor(3) as pool:
+        shares = list(pool.map(claim_all, range(3)))
+    assert [[len(batch) for batch in share] for share in shares] == [[10] * 10 + [0]] * 3
+    assert len({id for share in shares for batch in share for id in batch}) == 300
 
 
 @pytest.mark.rule("X1")
