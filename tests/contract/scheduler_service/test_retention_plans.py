@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from autoimage.scheduler.v1.execution_service_pb2 import (
     ListImageTasksRequest,
@@ -56,8 +57,8 @@ def forget_what_was_put(world: World) -> Any:
     """Images without tasks are not for the world to judge."""
     yield
     with world.database.write() as connection:
-        connection.exec_driver_sql(
-            "DELETE FROM kept_images WHERE image LIKE '%img-daily-%' OR image LIKE '%img-weekly-%'"
+        connection.execute(
+            sa.text("DELETE FROM kept_images WHERE image LIKE '%img-daily-%' OR image LIKE '%img-weekly-%'")
         )
 
 
