@@ -104,7 +104,7 @@ def topics_in_use(connection: sa.Connection, after: str, limit: int) -> list[str
 
 
 def logging_to(connection: sa.Connection, topics: Collection[str], limit: int) -> list[tuple[str, str]]:
-    """Policies that log to these topics, at most 500, by uid, each with its topic.
+    """Policies that log to these topics (at most 500), by uid, each with its topic.
 
     The topics are written one by one: of a list in one parameter PostgreSQL expects so much that it reads all policies.
     """
