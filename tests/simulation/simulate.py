@@ -109,7 +109,9 @@ class Run:
                 image.name,
                 image.policy,
                 image.instance,
-                newer_exists=any(other.scheduled_time > image.scheduled_time for other in left),
+                newer_exists=any(
+                    other.scheduled_time >= image.scheduled_time for other in left
+                ),  # labels have seconds only
                 newest_may_go=policy is None or policy.may_delete_newest,
                 protected=image.name in self.ledger.protected_images,
                 foreign=image.name in self.ledger.foreign_images,
