@@ -1,4 +1,4 @@
-"""`autoimage confirm-clock`: lets the services go on after product time leapt ahead, when a person knows it is right."""
+"""`autoimage confirm-clock`: lets the services go on after product time leapt ahead, if a person knows it is right."""
 
 from collections.abc import Mapping
 from datetime import datetime
