@@ -20,6 +20,8 @@ from compute_sim.settings import Settings
 from compute_sim.store import schema
 from servicekit import server
 from servicekit.clock import Clocks, WallClock, product_clock
+from servicekit.clock_guard import guarded, product_guard
+from servicekit.clock_service import clock_registration
 from servicekit.database import open_database
 from servicekit.ids import Ids
 from servicekit.loop import Loop
@@ -68,9 +70,12 @@ def compose(settings: Settings) -> Service:
     database = open_database(settings)
     upgrade(database, _PACKAGE, schema.HEAD)
     deps = Dependencies(database, clocks, Ids(), settings.simulation)
+    guard = product_guard(settings.product_clock, database, schema.clock_readings, clocks.product)
+    forget = guarded(guard, lambda: keep_house(deps), clocks.operating)
+    served = [*registrations(deps, settings.regions), clock_registration(guard, clocks.product)]
     return Service(
-        Server(settings, registrations(deps, settings.regions), database.ping),
-        [Loop("housekeeping", lambda: keep_house(deps), clocks, idle=_HOUSEKEEPING_INTERVAL)],
+        Server(settings, served, database.ping),
+        [Loop("housekeeping", forget, clocks, idle=_HOUSEKEEPING_INTERVAL)],
         [database.dispose],
     )
 

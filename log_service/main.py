@@ -7,9 +7,11 @@ from log_service.commands.purge import purge
 from log_service.dependencies import Dependencies
 from log_service.servicer import LogServicer
 from log_service.settings import Settings
-from log_service.store.schema import HEAD
+from log_service.store.schema import HEAD, clock_readings
 from servicekit import server
 from servicekit.clock import Clocks, WallClock, product_clock
+from servicekit.clock_guard import guarded, product_guard
+from servicekit.clock_service import clock_registration
 from servicekit.database import open_database
 from servicekit.loop import Loop, Wake
 from servicekit.migrations import upgrade
@@ -31,9 +33,13 @@ def compose(settings: Settings) -> Service:
     upgrade(database, NAME, HEAD)
     clocks = Clocks(product_clock(settings.product_clock), WallClock())
     deps = Dependencies(database, clocks)
-    purging = Loop("purge", lambda: Wake(at_once=purge(deps)), clocks, idle=_PURGE_INTERVAL)
+    guard = product_guard(settings.product_clock, database, clock_readings, clocks.product)
+    forget = guarded(guard, lambda: Wake(at_once=purge(deps)), clocks.operating)
+    served = [registration(deps, settings.regions), clock_registration(guard, clocks.product)]
     return Service(
-        Server(settings, [registration(deps, settings.regions)], database.ping), [purging], [database.dispose]
+        Server(settings, served, database.ping),
+        [Loop("purge", forget, clocks, idle=_PURGE_INTERVAL)],
+        [database.dispose],
     )
 
 

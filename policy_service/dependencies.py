@@ -1,10 +1,11 @@
 """What commands need besides their arguments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from policy_service.clients import Compute, Logs
 from servicekit.clock import Clocks
+from servicekit.clock_guard import Guard, NoGuard
 from servicekit.database import Database
 from servicekit.ids import Ids
 
@@ -19,3 +20,4 @@ class Dependencies:
     trigger_lease: timedelta
     sweep_interval: timedelta
     warning_deadline: timedelta
+    guard: Guard = field(default_factory=NoGuard)

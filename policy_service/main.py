@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from autoimage.policy.v1 import policy_service_pb2_grpc, trigger_service_pb2_grpc
@@ -17,10 +18,12 @@ from policy_service.invitations import Invitations
 from policy_service.servicers.policies import PolicyServicer
 from policy_service.servicers.triggers import TriggerServicer
 from policy_service.settings import Settings
-from policy_service.store.schema import HEAD
+from policy_service.store.schema import HEAD, clock_readings
 from servicekit import server
 from servicekit.client import Client
 from servicekit.clock import Clocks, WallClock, product_clock
+from servicekit.clock_guard import guarded, product_guard
+from servicekit.clock_service import clock_registration
 from servicekit.config import ConfigError
 from servicekit.database import open_database
 from servicekit.ids import Ids
@@ -73,23 +76,29 @@ def compose(settings: Settings) -> Service:
     database = open_database(settings)
     upgrade(database, NAME, HEAD)
     compute, logs = Client(settings.compute_address), Client(settings.log_address)
+    clocks = Clocks(product_clock(settings.product_clock), WallClock())
+    guard = product_guard(settings.product_clock, database, clock_readings, clocks.product)
     deps = Dependencies(
         database=database,
-        clocks=Clocks(product_clock(settings.product_clock), WallClock()),
+        clocks=clocks,
         ids=Ids(),
         compute=Compute(compute),
         logs=Logs(logs),
         trigger_lease=timedelta(seconds=settings.trigger_lease_seconds),
         sweep_interval=timedelta(seconds=settings.sweep_interval_seconds),
         warning_deadline=_WARNING_DEADLINE,
+        guard=guard,
     )
+    forget_requests = guarded(guard, partial(purge_requests, deps), clocks.operating)
+    forget_history = guarded(guard, partial(purge_ledger, deps), clocks.operating)
+    served = [*registrations(deps, settings.regions, admit), clock_registration(guard, clocks.product)]
     return Service(
-        Server(settings, registrations(deps, settings.regions, admit), database.ping),
+        Server(settings, served, database.ping),
         [
-            Loop("sweep_instances", lambda: sweep_missing_instances(deps), deps.clocks, idle=_SWEEP_LOOK),
-            Loop("sweep_log_topics", lambda: sweep_missing_log_topics(deps), deps.clocks, idle=_SWEEP_LOOK),
-            Loop("purge_requests", lambda: purge_requests(deps), deps.clocks, idle=_PURGE_INTERVAL),
-            Loop("purge_ledger", lambda: purge_ledger(deps), deps.clocks, idle=_PURGE_INTERVAL),
+            Loop("sweep_instances", partial(sweep_missing_instances, deps), clocks, idle=_SWEEP_LOOK),
+            Loop("sweep_log_topics", partial(sweep_missing_log_topics, deps), clocks, idle=_SWEEP_LOOK),
+            Loop("purge_requests", forget_requests, clocks, idle=_PURGE_INTERVAL),
+            Loop("purge_ledger", forget_history, clocks, idle=_PURGE_INTERVAL),
         ],
         [compute.close, logs.close, database.dispose],
     )

@@ -29,6 +29,8 @@ from scheduler_service.store import schema
 from servicekit import server
 from servicekit.client import Client
 from servicekit.clock import Clocks, WallClock, product_clock
+from servicekit.clock_guard import Guard, guarded, product_guard
+from servicekit.clock_service import clock_registration
 from servicekit.database import open_database
 from servicekit.loop import Loop, Wake
 from servicekit.migrations import upgrade
@@ -59,17 +61,20 @@ def compose(settings: Settings) -> Service:
         max_builds_in_flight=settings.max_builds_in_flight,
         notify=functools.partial(_wake_followers, loops),
     )
-    loops.extend(_loops(deps, settings.senders))
+    guard = product_guard(settings.product_clock, database, schema.clock_readings, deps.clocks.product)
+    loops.extend(_loops(deps, guard, settings.senders))
+    forget = guarded(guard, functools.partial(keep_house, deps), deps.clocks.operating)
     quiet = [
         Loop("say_at_work", functools.partial(say_at_work, deps), deps.clocks, idle=SAY_EVERY),
-        Loop("keep_house", functools.partial(keep_house, deps), deps.clocks, idle=_HOUSEKEEPING),
+        Loop("keep_house", forget, deps.clocks, idle=_HOUSEKEEPING),
     ]
     servicers = [
+        clock_registration(guard, deps.clocks.product),
         (
             execution_service_pb2_grpc.add_ExecutionServiceServicer_to_server,
             ExecutionServicer(deps, settings.regions),
             _SERVICE,
-        )
+        ),
     ]
     closing = [policy.close, compute.close, log.close, database.dispose]
     return Service(Server(settings, servicers, database.ping), [*loops, *quiet], closing)
@@ -81,8 +86,11 @@ def _wake_followers(loops: list[Loop]) -> None:
         loop.wake()
 
 
-def _loops(deps: Dependencies, senders: int) -> list[Loop]:
-    """One thread for each step; several for sending, where most of the time goes into waiting for compute."""
+def _loops(deps: Dependencies, guard: Guard, senders: int) -> list[Loop]:
+    """One thread for each step; several for sending, where most of the time goes into waiting for compute.
+
+    What ends tasks or deletes images because it is late waits until product time is trusted.
+    """
     steps: list[tuple[str, Callable[[Dependencies], Wake]]] = [
         ("take_up", take_up),
         *((f"send_{number}", send) for number in range(senders)),
@@ -91,7 +99,12 @@ def _loops(deps: Dependencies, senders: int) -> list[Loop]:
         ("deliver", deliver),
         ("retain", retain),
     ]
-    return [Loop(name, functools.partial(step, deps), deps.clocks) for name, step in steps]
+    by_time = (send, follow, retain)
+    running = [(name, step, functools.partial(step, deps)) for name, step in steps]
+    return [
+        Loop(name, guarded(guard, run, deps.clocks.operating) if step in by_time else run, deps.clocks)
+        for name, step, run in running
+    ]
 
 
 def main() -> int:

@@ -17,12 +17,15 @@ import structlog
 
 from servicekit.clock import Clock
 from servicekit.database import Database, Micros
+from servicekit.errors import Unavailable
+from servicekit.loop import Wake
 from servicekit.sql import insert_missing
 from servicekit.timestamps import from_micros, to_micros
 
 MOST_GAIN = timedelta(minutes=10)
 """How far product time may get ahead of uptime between two looks."""
 _STORE_EVERY = timedelta(minutes=1)
+_LOOK_AGAIN = timedelta(seconds=1)
 _KEPT = timedelta(days=400)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOG = structlog.get_logger("servicekit.clock_guard")
@@ -50,9 +53,24 @@ class Reading:
         return (self.product - earlier.product) - (self.uptime.elapsed - earlier.uptime.elapsed)
 
 
+class ProductTimeDoubtful(Unavailable):
+    """Nothing that depends on product time is done until it is trusted again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "PRODUCT_TIME_DOUBTFUL",
+            "product time leapt ahead of the machine's uptime: set the clock right, or confirm it with "
+            "`autoimage confirm-clock`",
+            retry_after=_LOOK_AGAIN,
+        )
+
+
 class Guard(Protocol):
-    def is_trusted(self) -> bool:
-        """Whether what depends on product time may be done now. Cheap enough to be asked at every poll."""
+    def gain(self) -> timedelta | None:
+        """How far product time got ahead of uptime since it was last trusted, if that is too far; None: it is trusted.
+
+        Cheap enough to be asked at every poll, but not within a transaction.
+        """
 
     def confirm(self) -> None:
         """Product time is right as it is, a person says: every replica is to trust it again."""
@@ -61,11 +79,31 @@ class Guard(Protocol):
 class NoGuard:
     """For product time that is stepped: it leaps because somebody wants it to."""
 
-    def is_trusted(self) -> bool:
-        return True
+    def gain(self) -> timedelta | None:
+        return None
 
     def confirm(self) -> None:
         pass
+
+
+def require_product_time(guard: Guard) -> None:
+    """Raises ProductTimeDoubtful unless product time is trusted."""
+    if guard.gain() is not None:
+        raise ProductTimeDoubtful
+
+
+def guarded(guard: Guard, step: Callable[[], Wake], operating: Clock) -> Callable[[], Wake]:
+    """The step, which does nothing and looks again every second while product time is not trusted."""
+
+    def run() -> Wake:
+        return step() if guard.gain() is None else Wake(operating=operating.now() + _LOOK_AGAIN)
+
+    return run
+
+
+def product_guard(setting: str, database: Database, table: sa.Table, product: Clock) -> Guard:
+    """The guard of the product clock that this setting names (see `clock.product_clock`)."""
+    return UptimeGuard(database, table, product, machine_uptime) if setting == "wall" else NoGuard()
 
 
 class UptimeGuard:
@@ -86,15 +124,15 @@ class UptimeGuard:
         self._stored_at: timedelta | None = None
         self._has_stopped = False
 
-    def is_trusted(self) -> bool:
+    def gain(self) -> timedelta | None:
         with self._mutex:
             now = Reading(self._product.now(), self._uptime())
             before = self._before or self._load(now.uptime.boot_id)
             if before is not None and now.gain_since(before) > MOST_GAIN and not self._is_confirmed(now):
                 self._stop(before, now)
-                return False
+                return now.gain_since(before)
             self._trust(now)
-            return True
+            return None
 
     def confirm(self) -> None:
         with self._database.write() as connection:

@@ -65,6 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="for a program to read")
     command.set_defaults(run=_verify)
 
+    command = commands.add_parser(
+        "confirm-clock",
+        parents=[place],
+        help="tell the services that product time is right, after they stopped since it leapt ahead",
+    )
+    command.add_argument("time", type=_time, metavar="TIME", help="what time it is, from a clock that you trust")
+    command.set_defaults(run=_confirm_clock)
+
     data = _data_option()
     command = commands.add_parser("backup", parents=[data], help="copy the databases of a suite, running or not")
     command.add_argument("target", type=Path, metavar="FOLDER", help="where to; must not exist yet, or be empty")
@@ -151,6 +159,12 @@ def _verify(arguments: argparse.Namespace) -> int:
     return command.run(arguments.places, addresses, arguments.start, arguments.end, as_json=arguments.json)
 
 
+def _confirm_clock(arguments: argparse.Namespace) -> int:
+    from suite import confirm_clock  # noqa: PLC0415 - `up` is to start fast
+
+    return confirm_clock.run(_addresses(arguments), arguments.time)
+
+
 def _back_up(arguments: argparse.Namespace) -> int:
     from suite.backup import back_up  # noqa: PLC0415 - `up` is to start fast
 
@@ -160,7 +174,7 @@ def _back_up(arguments: argparse.Namespace) -> int:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from suite.backup import restore  # noqa: PLC0415
+    from suite.backup import restore  # noqa: PLC0415 - `up` is to start fast
 
     services = tuple(arguments.only or SERVICES)
     for database in restore(DataFolder(arguments.data), arguments.source, services):

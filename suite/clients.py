@@ -12,6 +12,7 @@ from autoimage.compute.v1 import (
     snapshot_service_pb2_grpc,
 )
 from autoimage.log.v1 import log_service_pb2_grpc
+from autoimage.operations.v1 import clock_service_pb2_grpc
 from autoimage.policy.v1 import policy_service_pb2_grpc
 from autoimage.scheduler.v1 import execution_service_pb2_grpc
 from servicekit.client import Client
@@ -55,6 +56,10 @@ class Clients:
         self.snapshots = Calls(compute, snapshot_service_pb2_grpc.SnapshotServiceStub)
         self.quotas = Calls(compute, quota_service_pb2_grpc.QuotaServiceStub)
         self.logs = Calls(log, log_service_pb2_grpc.LogServiceStub)
+        self.clocks = {
+            service: Calls(client, clock_service_pb2_grpc.ClockServiceStub)
+            for service, client in zip(SERVICES, self._clients, strict=True)
+        }
 
     def close(self) -> None:
         for client in self._clients:

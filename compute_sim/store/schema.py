@@ -2,10 +2,11 @@
 
 import sqlalchemy as sa
 
+from servicekit.clock_guard import readings_table
 from servicekit.database import Micros, new_metadata
 from servicekit.idempotency import request_table
 
-HEAD = "0002"
+HEAD = "0003"
 metadata = new_metadata()
 
 
@@ -112,3 +113,5 @@ simulations = sa.Table(
 )
 
 requests = request_table(metadata)
+
+clock_readings = readings_table(metadata)

@@ -2,10 +2,11 @@
 
 import sqlalchemy as sa
 
+from servicekit.clock_guard import readings_table
 from servicekit.database import Micros, key_column, new_metadata
 from servicekit.idempotency import request_table
 
-HEAD = "0001"
+HEAD = "0002"
 
 metadata = new_metadata()
 
@@ -77,3 +78,5 @@ log_entries = sa.Table(
 )
 
 requests = request_table(metadata)
+
+clock_readings = readings_table(metadata)

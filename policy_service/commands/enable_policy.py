@@ -5,10 +5,15 @@ from policy_service.dependencies import Dependencies
 from policy_service.domain.ledger import Event, changed_entry
 from policy_service.domain.policy import Policy, PolicyKey, enable
 from policy_service.store import ledger, policies
+from servicekit.clock_guard import require_product_time
 
 
 def enable_policy(deps: Dependencies, key: PolicyKey, etag: str) -> Policy:
-    """The enabled policy, unchanged if it was enabled. Raises PolicyNotFound, StaleEtag, ScheduleExhausted."""
+    """The enabled policy, unchanged if it was enabled.
+
+    Raises PolicyNotFound, StaleEtag, ScheduleExhausted, ProductTimeDoubtful.
+    """
+    require_product_time(deps.guard)
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
         now = deps.clocks.product.now()

@@ -13,6 +13,7 @@ from policy_service.domain.ledger import disabled_entry, poisoned_entry
 from policy_service.domain.triggers import Candidate, Trigger
 from policy_service.store import associations, ledger, policies, triggers
 from policy_service.store.triggers import Leasable
+from servicekit.clock_guard import require_product_time
 
 _LOG = structlog.get_logger("policy_service")
 
@@ -28,8 +29,10 @@ class Leased(NamedTuple):
 def lease_triggers(deps: Dependencies, scheduler: str, max_instances: int) -> Leased:
     """Triggers of at most that many instances, oldest first. Only reads while nothing is due.
 
-    Due policies are turned into triggers up to the same number; what is not leased at once is leased next time.
+    Due policies are turned into triggers up to the same number; what is not leased at once is leased next time. Raises
+    ProductTimeDoubtful.
     """
+    require_product_time(deps.guard)
     now, operating = deps.clocks.product.now(), deps.clocks.operating.now()
     expire = operating + deps.trigger_lease
     with deps.database.read() as connection:

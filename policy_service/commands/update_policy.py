@@ -8,6 +8,7 @@ from policy_service.domain.editing import edit
 from policy_service.domain.ledger import rescheduled_entries
 from policy_service.domain.policy import Policy, PolicyKey, PolicySpec, topic_to_check
 from policy_service.store import ledger, policies
+from servicekit.clock_guard import require_product_time
 from servicekit.errors import DatabaseUnavailable
 
 _ATTEMPTS = 5
@@ -23,6 +24,7 @@ def update_policy(deps: Dependencies, key: PolicyKey, etag: str, change: Change)
     Raises PolicyNotFound, StaleEtag, InvalidArgument, LogTopicNotFound, LogTopicUnsuitable, StartTimeOutOfRange,
     ExecutionsTooClose, ScheduleExhausted, Unavailable.
     """
+    require_product_time(deps.guard)
     for _ in range(_ATTEMPTS):
         topic = _checked_topic(deps, key, etag, change)
         updated = _update(deps, key, etag, change, topic)

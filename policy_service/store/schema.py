@@ -3,10 +3,11 @@
 import sqlalchemy as sa
 
 from policy_service.domain.association import MAX_INSTANCES
+from servicekit.clock_guard import readings_table
 from servicekit.database import Micros, key_column, new_metadata
 from servicekit.idempotency import request_table
 
-HEAD = "0003"
+HEAD = "0004"
 """The migration that makes exactly these tables."""
 
 metadata = new_metadata()
@@ -149,3 +150,5 @@ sweep = sa.Table(
 )
 
 requests = request_table(metadata)
+
+clock_readings = readings_table(metadata)

@@ -177,10 +177,12 @@ def build_request_id(policy_uid: str, key: str, instance: str) -> str:
 def planned_start(execution: Execution, instance: str, spread: timedelta) -> datetime:
     """When the build of an instance is to begin (D6): the execution's time, and the instance's own offset.
 
-    What is late or asked for by a user counts from the moment of triggering; a user's run is not spread.
+    What is late or asked for by a user counts from the moment of triggering, before which nothing begins; a user's run
+    is not spread.
     """
     if execution.kind is Kind.SCHEDULED:
-        return execution.scheduled_time + spread_offset(execution.policy_uid, instance, spread)
+        own = execution.scheduled_time + spread_offset(execution.policy_uid, instance, spread)
+        return max(own, execution.trigger_time)
     if execution.kind is Kind.CATCH_UP:
         return execution.trigger_time + spread_offset(execution.policy_uid, instance, spread)
     return execution.trigger_time

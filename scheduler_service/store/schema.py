@@ -2,9 +2,10 @@
 
 import sqlalchemy as sa
 
+from servicekit.clock_guard import readings_table
 from servicekit.database import Micros, key_column, new_metadata
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test proves that it is."""
 
 metadata = new_metadata()
@@ -168,3 +169,5 @@ counters = sa.Table(
     sa.Column("name", sa.String(63), primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
+
+clock_readings = readings_table(metadata)

@@ -220,6 +220,29 @@ def test_disabled_and_enabled_policy_status(product: Product) -> None:
     )
 
 
+@pytest.mark.rule("P14")
+def test_inter_regional_policy_replication(product: Product) -> None:
+    source = product.policy("p", display_name="web-nightly", description="All web servers")
+    product.associate(source.name, product.instance("web"))
+    elsewhere = product.instance("other", region=SOUTH)
+
+    # The replica has the source's name by default, and its description says where it comes from.
+    request = pb.ReplicatePolicyRequest(name=source.name, targets=[pb.ReplicationTarget(region=SOUTH)])
+    replica = product.clients.policies.ReplicatePolicy(request).results[0].policy
+    assert replica.name.startswith(f"{product.place(SOUTH)}/policies/pol-")
+    assert (replica.display_name, replica.replicated_from) == ("web-nightly", source.name)
+    assert replica.description.startswith("All web servers")
+    assert "cn-north-1/p" in replica.description
+    assert (replica.schedule, replica.disks, replica.state) == (source.schedule, source.disks, source.state)
+
+    # It is the other region's own: it backs up machines of that region, none of the source's.
+    assert replica.instance_count == 0
+    product.associate(replica.name, elsewhere)
+    product.go_to(product.now + HOUR)
+    product.finish_builds()
+    assert [image.source_instance for image in product.images(SOUTH)] == [elsewhere]
+
+
 @pytest.mark.rule("A8", "P15", "X6")
 def test_delete_policy(product: Product) -> None:
     policy = product.policy("p").name

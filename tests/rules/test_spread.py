@@ -55,7 +55,7 @@ def test_an_offset_is_always_the_same_for_a_policy_and_an_instance() -> None:
 @pytest.mark.parametrize(
     ("kind", "base", "own"),
     [
-        (Kind.SCHEDULED, START, offset("i-1")),
+        (Kind.SCHEDULED, START + WINDOW, timedelta(0)),
         (Kind.CATCH_UP, START + WINDOW, offset("i-1")),
         (Kind.RUN_NOW, START + WINDOW, timedelta(0)),
     ],
@@ -65,6 +65,13 @@ def test_what_is_late_is_spread_from_the_moment_of_triggering_and_a_users_run_no
 ) -> None:
     execution = an_execution(kind=kind, scheduled_time=START, trigger_time=START + WINDOW)
     assert planned_start(execution, instance_name("i-1"), SPREAD) == base + own
+
+
+@pytest.mark.rule("D6", "X4")
+def test_nothing_begins_before_the_moment_of_triggering_which_the_start_window_counts_from() -> None:
+    late = an_execution(kind=Kind.SCHEDULED, scheduled_time=START, trigger_time=START + timedelta(minutes=5))
+    assert planned_start(late, instance_name("i-1"), timedelta(0)) == late.trigger_time
+    assert planned_start(late, instance_name("i-1"), SPREAD) == START + offset("i-1")
 
 
 @pytest.mark.rule("D6")

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ from policy_service.main import registrations
 from policy_service.store import ledger
 from servicekit.client import Client
 from servicekit.clock import Clocks
+from servicekit.clock_guard import Guard, NoGuard
 from servicekit.database import Database
 from servicekit.errors import NotFound, ServiceError
 from servicekit.ids import Ids
@@ -324,12 +325,14 @@ FULL_SCHEDULE = schedule(
 
 
 @contextmanager
-def running_policy_service(folder: Path, *, admit: Callable[[str], None] | None = None) -> Iterator[PolicyService]:
+def running_policy_service(
+    folder: Path, *, admit: Callable[[str], None] | None = None, guard: Guard | None = None
+) -> Iterator[PolicyService]:
     """With its database in the folder, a new one or that of before, and clocks that stand still at START."""
     compute, logs = FakeCompute(), FakeLogs()  # type: ignore[abstract]  # what they lack is not called
     time = clocks()
     with peers(compute, logs) as client, closing_database(folder) as own:
-        deps = dependencies(own, time, client)
+        deps = replace(dependencies(own, time, client), guard=guard or NoGuard())
         with running_server(*registrations(deps, REGIONS, admit)) as channel:
             yield PolicyService(PolicyServiceStub(channel), TriggerServiceStub(channel), deps, time, compute, logs)
 

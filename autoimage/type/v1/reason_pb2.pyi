@@ -54,6 +54,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """UNAVAILABLE: the database does not answer."""
     REASON_TRANSPORT: _Reason.ValueType  # 15
     """UNAVAILABLE: the service could not be reached, or did not answer in time."""
+    REASON_PRODUCT_TIME_DOUBTFUL: _Reason.ValueType  # 16
+    """UNAVAILABLE: product time leapt ahead of the machine's uptime; an operator must set the clock right or confirm it."""
+    REASON_PRODUCT_TIME_DIFFERS: _Reason.ValueType  # 17
+    """FAILED_PRECONDITION: the time that was to be confirmed is more than 10 minutes off product time, metadata `product_time`."""
     REASON_START_TIME_OUT_OF_RANGE: _Reason.ValueType  # 30
     """INVALID_ARGUMENT: the start time is less than 30 minutes or more than 365 days ahead."""
     REASON_LOG_TOPIC_NOT_FOUND: _Reason.ValueType  # 31
@@ -201,6 +205,10 @@ REASON_DATABASE_UNAVAILABLE: Reason.ValueType  # 14
 """UNAVAILABLE: the database does not answer."""
 REASON_TRANSPORT: Reason.ValueType  # 15
 """UNAVAILABLE: the service could not be reached, or did not answer in time."""
+REASON_PRODUCT_TIME_DOUBTFUL: Reason.ValueType  # 16
+"""UNAVAILABLE: product time leapt ahead of the machine's uptime; an operator must set the clock right or confirm it."""
+REASON_PRODUCT_TIME_DIFFERS: Reason.ValueType  # 17
+"""FAILED_PRECONDITION: the time that was to be confirmed is more than 10 minutes off product time, metadata `product_time`."""
 REASON_START_TIME_OUT_OF_RANGE: Reason.ValueType  # 30
 """INVALID_ARGUMENT: the start time is less than 30 minutes or more than 365 days ahead."""
 REASON_LOG_TOPIC_NOT_FOUND: Reason.ValueType  # 31
