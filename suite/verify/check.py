@@ -26,7 +26,9 @@ _BY_USERS = (
     _EVENT.KIND_DISABLED,
     _EVENT.KIND_DELETED,
 )
-_EXECUTION_LABEL = "execution"
+_EXECUTION_LABEL, _TIME_LABEL = "execution", "scheduled-time"
+_SECOND = timedelta(seconds=1)
+"""Labels tell times to the second."""
 
 TAKE_UP = timedelta(minutes=5)
 """How long a trigger may take to become an execution: six leases of 30 s, and some patience."""
@@ -150,16 +152,17 @@ def _executions(facts: Facts, period: Period) -> Iterator[Finding]:
 
 
 def _key_of_event(event: policy_pb2.ScheduleEvent) -> tuple[object, ...]:
-    return (
-        event.policy_uid,
-        _EXECUTION.Kind.Value(_EVENT.Kind.Name(event.kind)),
-        from_proto(event.first_time),
-        event.run_id,
-    )
+    kind = _EXECUTION.Kind.Value(_EVENT.Kind.Name(event.kind))
+    return event.policy_uid, _outcome(kind), from_proto(event.first_time), event.run_id
 
 
 def _key_of_execution(execution: execution_pb2.Execution) -> tuple[object, ...]:
-    return execution.policy_uid, execution.kind, from_proto(execution.scheduled_time), execution.run_id
+    return execution.policy_uid, _outcome(execution.kind), from_proto(execution.scheduled_time), execution.run_id
+
+
+def _outcome(kind: int) -> int:
+    """On time or late, a point is run once: a restored history may say late of what was run on time."""
+    return _EXECUTION.KIND_SCHEDULED if kind == _EXECUTION.KIND_CATCH_UP else kind
 
 
 def _key_of_point(event: policy_pb2.ScheduleEvent) -> tuple[object, ...]:
@@ -194,11 +197,16 @@ def _image_of(task: execution_pb2.ImageTask, facts: Facts) -> Iterator[Finding]:
 def _images(facts: Facts, period: Period) -> Iterator[Finding]:
     """Each image of the period's executions is that of one task; of an execution and an instance there is one."""
     owners = Counter(task.image for tasks in facts.tasks.values() for task in tasks if task.image)
+    there = {execution.name for execution in facts.executions}
     names = {execution.name for execution in facts.executions if from_proto(execution.scheduled_time) in period}
     built: dict[tuple[str, str], list[str]] = defaultdict(list)
     for image in facts.images.values():
         execution = image.labels.get(_EXECUTION_LABEL, "")
-        if execution not in names or image.state == compute_pb2.Image.STATE_ERROR:
+        if image.state == compute_pb2.Image.STATE_ERROR:
+            continue
+        if execution and execution not in there and _is_made_in(period, image):
+            yield Finding(Trouble.ORPHANED, image.name, f"its execution {execution} is not there")
+        if execution not in names:
             continue
         built[execution, image.source_instance].append(image.name)
         if owners[image.name] > 1:
@@ -210,6 +218,15 @@ def _images(facts: Facts, period: Period) -> Iterator[Finding]:
             yield Finding(
                 Trouble.DOUBLED, execution, f"made {len(images)} images of {instance}: {', '.join(sorted(images))}"
             )
+
+
+def _is_made_in(period: Period, image: compute_pb2.Image) -> bool:
+    """Whether the image says that it was made for a scheduled time in the period."""
+    try:
+        moment = datetime.fromisoformat(image.labels[_TIME_LABEL])
+    except (KeyError, ValueError):
+        return False
+    return moment.tzinfo is not None and period.start <= moment and moment + _SECOND <= period.end
 
 
 def _utc(moment: datetime) -> str:
