@@ -16,7 +16,7 @@ from multiprocessing.pool import Pool
 from tests.simulation.coverage import Coverage
 from tests.simulation.plan import Plan, plan
 from tests.simulation.shrink import shrunk
-from tests.simulation.simulate import Outcome, simulate
+from tests.simulation.simulate import Outcome, brief, simulate
 from tests.simulation.users import OPERATIONS
 
 _EVERY_SECONDS = 15.0
@@ -64,7 +64,7 @@ def _run(pool: Pool, plans: Sequence[Plan], coverage: Coverage) -> list[Outcome]
     """Those that failed."""
     started = told = time.monotonic()
     failed: list[Outcome] = []
-    for done, outcome in enumerate(pool.imap_unordered(_brief, plans), 1):
+    for done, outcome in enumerate(pool.imap_unordered(brief, plans), 1):
         coverage.add(outcome.coverage)
         failed += [outcome] if outcome.violations else []
         if time.monotonic() - told > _EVERY_SECONDS:
@@ -72,13 +72,6 @@ def _run(pool: Pool, plans: Sequence[Plan], coverage: Coverage) -> list[Outcome]
             print(f"{done} of {len(plans)} seeds, {len(failed)} failed, {told - started:.0f} s", flush=True)
     print(f"{len(plans)} seeds in {time.monotonic() - started:.0f} s", flush=True)
     return failed
-
-
-def _brief(planned: Plan) -> Outcome:
-    """Without its story, which is long and can be had again."""
-    outcome = simulate(planned)
-    outcome.story = []
-    return outcome
 
 
 def _tell_coverage(coverage: Coverage) -> bool:

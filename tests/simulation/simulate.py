@@ -202,6 +202,13 @@ def simulate(planned: Plan | int) -> Outcome:
     return outcome
 
 
+def brief(planned: Plan) -> Outcome:
+    """Without its story, which is long and can be had again."""
+    outcome = simulate(planned)
+    outcome.story = []
+    return outcome
+
+
 @contextmanager
 def surroundings() -> Iterator[Path]:
     """What a world needs around it: a folder for its databases, and quiet."""
