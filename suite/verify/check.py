@@ -32,6 +32,8 @@ _SECOND = timedelta(seconds=1)
 
 TAKE_UP = timedelta(minutes=5)
 """How long a trigger may take to become an execution: six leases of 30 s, and some patience."""
+CLOCKS_APART = timedelta(minutes=1)
+"""How far what one replica's clock says may be from another's."""
 LONGEST_EXECUTION = timedelta(hours=27)
 """An hour over which builds are spread, one in which to begin, a day to build, and some patience."""
 
@@ -187,11 +189,19 @@ def _image_of(task: execution_pb2.ImageTask, facts: Facts) -> Iterator[Finding]:
     image = facts.images.get(task.image)
     if task.state == _TASK.STATE_SUCCEEDED and image is None and not task.HasField("image_delete_time"):
         yield Finding(Trouble.GONE, task.name, f"its image {task.image} was deleted, and not by retention")
+    if image is not None and _was_deleted(task, facts.as_of - CLOCKS_APART):
+        deleted = _utc(from_proto(task.image_delete_time))
+        yield Finding(Trouble.ORPHANED, image.name, f"is there, although retention deleted it at {deleted}")
     is_alive = image is not None and image.state != compute_pb2.Image.STATE_ERROR
     is_failure = task.state in (_TASK.STATE_FAILED, _TASK.STATE_SKIPPED, _TASK.STATE_CANCELLED)
     if is_failure and is_alive and task.reason != reason_pb2.REASON_BUILD_TIMEOUT:
         state = _TASK.State.Name(task.state).removeprefix("STATE_")
         yield Finding(Trouble.ORPHANED, task.image, f"is there, but its task {task.name} is {state}")
+
+
+def _was_deleted(task: execution_pb2.ImageTask, until: datetime) -> bool:
+    """Whether retention deleted the task's image before then."""
+    return task.HasField("image_delete_time") and from_proto(task.image_delete_time) < until
 
 
 def _images(facts: Facts, period: Period) -> Iterator[Finding]:

@@ -40,6 +40,11 @@ class Storm:
         self.struck: Counter[str] = Counter()
 
     @property
+    def spared(self) -> set[str]:
+        """The disasters that did not happen. Which do, and in which order, the seed decides alone."""
+        return self._disasters.keys() - self.struck.keys()
+
+    @property
     def is_over(self) -> bool:
         return self.struck["kill"] >= self._kills
 

@@ -13,6 +13,7 @@ import pytest
 
 from autoimage.policy.v1.policy_pb2 import Logging
 from autoimage.scheduler.v1.execution_pb2 import Execution
+from autoimage.type.v1.retention_pb2 import Retention
 from servicekit.clock import write_clock
 from servicekit.timestamps import from_proto
 from suite.cli import main
@@ -71,13 +72,16 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
 
 @contextmanager
 def with_older(history: History, folder: Path, service: str) -> Iterator[Product]:
-    """The suite of the history goes on, with the copy of one of its databases."""
+    """The suite of the history goes on with the copy of one of its databases; whichever, nothing is there twice."""
     data = folder / "data"
     shutil.copytree(history.data, data)
     assert main(["restore", "--data", str(data), str(history.copy), "--only", service]) == 0
     with running_product(data) as (clients, clock):
         product = Product(clients, clock, "acme")
         product.live_to(AGAIN, *LATER)
+        assert_nothing_is_built_twice(product)
+        assert_it_goes_on(product, history.policy)
+        assert_each_is_logged_once(product, history.policy)
         yield product
 
 
@@ -127,9 +131,6 @@ def test_an_older_policy_service_has_its_points_run_once_and_calls_missed_what_i
     history: History, tmp_path: Path
 ) -> None:
     with with_older(history, tmp_path, "policy_service") as product:
-        assert_nothing_is_built_twice(product)
-        assert_it_goes_on(product, history.policy)
-        assert_each_is_logged_once(product, history.policy)
         assert outcomes(product, history.policy) == [
             (COPIED, "SCHEDULED"),
             (MISSED, "MISSED"),
@@ -144,9 +145,6 @@ def test_an_older_scheduler_does_not_know_executions_whose_images_are_told_as_or
     history: History, tmp_path: Path
 ) -> None:
     with with_older(history, tmp_path, "scheduler_service") as product:
-        assert_nothing_is_built_twice(product)
-        assert_it_goes_on(product, history.policy)
-        assert_each_is_logged_once(product, history.policy)
         assert outcomes(product, history.policy) == [(point, "SCHEDULED") for point in (COPIED, *LATER)]
         orphaned = {("orphaned", image): 1 for image in history.tasks.values()}
         assert told(product) == {("missing", history.policy): len(LOST), **orphaned}
@@ -154,17 +152,30 @@ def test_an_older_scheduler_does_not_know_executions_whose_images_are_told_as_or
 
 def test_images_that_an_older_compute_does_not_have_are_told_as_gone(history: History, tmp_path: Path) -> None:
     with with_older(history, tmp_path, "compute_sim") as product:
-        assert_nothing_is_built_twice(product)
-        assert_it_goes_on(product, history.policy)
-        assert_each_is_logged_once(product, history.policy)
         assert told(product) == {("gone", task): 1 for task in history.tasks}
+
+
+def test_images_that_retention_deleted_are_told_when_an_older_compute_has_them_again(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    with running_product(data) as (clients, clock):
+        product = Product(clients, clock, "acme")
+        policy = product.twice_a_day("i-1", retention=Retention(keep_last=1))
+        product.live_to(COPIED)
+        (deleted,) = product.images()
+        assert main(["backup", "--data", str(data), str(copy)]) == 0
+        product.live_to(LOST[0])
+        (kept,) = product.images()
+        (lost,) = product.tasks(product.executions(policy)[0].name)
+        assert lost.image == kept.name != deleted.name
+    assert main(["restore", "--data", str(data), str(copy), "--only", "compute_sim"]) == 0
+    with running_product(data) as (clients, clock):
+        product = Product(clients, clock, "acme")
+        product.live_to(product.now + HOUR)
+        assert told(product) == {("orphaned", deleted.name): 1, ("gone", lost.name): 1}
 
 
 def test_an_older_log_service_lacks_entries_and_nothing_else(history: History, tmp_path: Path) -> None:
     with with_older(history, tmp_path, "log_service") as product:
-        assert_nothing_is_built_twice(product)
-        assert_it_goes_on(product, history.policy)
-        assert_each_is_logged_once(product, history.policy)
         assert told(product) == {}
 
 

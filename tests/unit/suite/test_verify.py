@@ -252,6 +252,17 @@ def test_what_lies_outside_the_period_is_not_looked_at() -> None:
     assert findings(facts, Period(T0 + MINUTE, NOW)) == []
 
 
+@pytest.mark.parametrize(("before", "is_told"), [(MINUTE + timedelta(microseconds=1), True), (MINUTE, False)])
+def test_an_image_that_retention_had_deleted_before_one_looked_must_not_be_there(
+    before: timedelta, is_told: bool
+) -> None:
+    facts = right()
+    task = facts.tasks[facts.executions[0].name][0]
+    task.image_delete_time.CopyFrom(to_proto(NOW - before))
+    text = "is there, although retention deleted it at 2030-01-07T02:58:59Z"
+    assert findings(facts, PERIOD) == ([Finding(Trouble.ORPHANED, task.image, text)] if is_told else [])
+
+
 @pytest.mark.parametrize(
     ("labels", "is_told"),
     [
