@@ -28,7 +28,8 @@ class Deletion(enum.Enum):
 
     DELETED = "it is deleted"
     GONE = "there was no such image"
-    REFUSED = "it stays: it was changed or protected meanwhile, or the request came too late"
+    REFUSED = "it stays: it was changed or protected meanwhile"
+    TOO_LATE = "it stays: the request came too late"
     FAILED = "compute could not do it, or did not tell whether it did"
 
 
@@ -83,7 +84,8 @@ class Compute:
         except Unavailable:
             raise
         except ServiceError as error:
-            return _DELETIONS.get(error.code, Deletion.FAILED)
+            is_late = error.reason == "REQUEST_TOO_LATE"
+            return Deletion.TOO_LATE if is_late else _DELETIONS.get(error.code, Deletion.FAILED)
         return Deletion.DELETED
 
     def resolve(self, tasks: Sequence[Task]) -> list[Build | None]:

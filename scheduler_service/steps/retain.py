@@ -7,7 +7,7 @@ end of the lease, after which compute refuses it; and whatever is not known keep
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -126,12 +126,16 @@ def _look(
     going = [one for one in judged if one.verdict.deletes and one.seen.image.name in names]
     if going and not retried(lambda: _intend(deps, series, going)):
         return
-    deletions = {}
+    deletions = dict.fromkeys((one.seen.image.name for one in going), Deletion.TOO_LATE)
     for one in reversed(going):  # the oldest first: whenever it has to stop, the newest are left
         if _is_over(deps, claim):
             return
         deletions[one.seen.image.name] = _delete(deps, claim, one)
+        if deletions[one.seen.image.name] is Deletion.TOO_LATE:
+            break
     look = _looked(deps, series, candidates)
+    if Deletion.TOO_LATE in deletions.values():
+        look = Look(put_off(series, deps.clocks.operating.now(), deps.random, timedelta()))
     for one in judged:
         _sort(look, one, deletions.get(one.seen.image.name))
     _record(deps, [look])
@@ -139,7 +143,7 @@ def _look(
 
 def _delete(deps: Dependencies, claim: _Claim, going: Judged) -> Deletion:
     deletion = deps.compute.delete_image(going.seen, not_after=claim.lease_end)
-    if deletion in (Deletion.REFUSED, Deletion.FAILED):
+    if deletion in (Deletion.REFUSED, Deletion.TOO_LATE, Deletion.FAILED):
         _LOG.warning("image_not_deleted", image=going.seen.image.name, verdict=going.verdict.value, why=deletion.value)
     return deletion
 
@@ -170,7 +174,7 @@ def _sort(look: Look, judged: Judged, deletion: Deletion | None) -> None:
         look.deleted.append(image)
     elif is_gone:
         look.gone.append(image)
-    elif deletion is Deletion.REFUSED or (is_here and image.deleting):
+    elif deletion in (Deletion.REFUSED, Deletion.TOO_LATE) or (is_here and image.deleting):
         look.spared.append(image)
 
 

@@ -17,7 +17,6 @@ from servicekit.timestamps import from_proto, to_proto
 from suite.clients import Calls, Clients, pages
 from suite.demo.model import Expected, Model
 
-_PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.01
 
 
@@ -34,7 +33,10 @@ class Event:
 
 
 class Driver:
-    """`look` is called often, for whoever watches. `schedulers` are the replicas of the scheduler, each by itself."""
+    """`look` is called often, for whoever watches. `schedulers` are the replicas of the scheduler, each by itself.
+
+    What has not come to rest after `patience_seconds` is stuck.
+    """
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class Driver:
         now: datetime,
         look: Callable[[datetime], None],
         schedulers: Sequence[Calls] = (),
+        patience_seconds: float = 60.0,
     ) -> None:
         self._clients = clients
         self._schedulers = schedulers or (clients.executions,)
@@ -53,6 +56,7 @@ class Driver:
         self._model = model
         self._places = places
         self._look = look
+        self._patience_seconds = patience_seconds
         self.now = now
 
     def run(self, until: datetime, events: Iterable[Event]) -> None:
@@ -78,7 +82,7 @@ class Driver:
 
     def rest(self) -> Any:
         """Waits until there is nothing left to do at the present moment; the scheduler's status then."""
-        end = time.monotonic() + _PATIENCE_SECONDS
+        end = time.monotonic() + self._patience_seconds
         expected = self._model.advance(self.now)
         while time.monotonic() < end:
             self._look(self.now)

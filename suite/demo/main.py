@@ -116,7 +116,8 @@ class _Demo:
     def _live(self, supervisor: Supervisor, start: datetime, end: datetime) -> Driver:
         clock, view = self._folder.clock_file, self._view
         driver = Driver(self._clients, clock, self._model, self._places, now=start, look=view.look)
-        events = Story(self._clients, supervisor, self._model, view.tell).events()
+        kill_scheduler = supervisor.process("scheduler_service").kill
+        events = Story(self._clients, kill_scheduler, self._model, view.tell).events()
         driver.run(end, [event for event in events if start < event.at <= end])
         return driver
 

@@ -119,14 +119,17 @@ class Model:
     images: dict[str, int] = field(default_factory=dict)
     kept: dict[tuple[str, str], list[datetime]] = field(default_factory=dict)
     """The scheduled times of the images that are there, by policy and instance."""
+    asked: list[ExpectedExecution] = field(default_factory=list)
+    """What users had run since time went on."""
 
     def next_due(self) -> datetime | None:
         """The next scheduled time of any policy."""
         return min((policy.next for policy in self.policies.values() if policy.next), default=None)
 
     def advance(self, now: datetime) -> list[Expected]:
-        """What is taken up now, each policy's newest point, and what is recorded as missed; in the order of time."""
-        added: list[Expected] = []
+        """What users had run, and what is taken up now, each policy's newest point, or recorded as missed."""
+        added: list[Expected] = [*self.asked]
+        self.asked.clear()
         for policy in sorted(self.policies.values(), key=lambda policy: policy.next or now):
             points = policy.take(now)
             is_late = bool(points) and now - points[-1] > ON_TIME
@@ -140,7 +143,7 @@ class Model:
         return added
 
     def run_now(self, policy: str, now: datetime) -> None:
-        self._execute(self.policies[policy], "RUN_NOW", now)
+        self.asked.append(self._execute(self.policies[policy], "RUN_NOW", now))
 
     def move(self, instance: str, policy: str) -> None:
         self.policy_of[instance] = policy

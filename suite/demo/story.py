@@ -9,7 +9,6 @@ from autoimage.policy.v1 import policy_service_pb2 as pb
 from suite.clients import Clients
 from suite.demo.driver import Event
 from suite.demo.model import Model
-from suite.supervisor import Supervisor
 
 START = datetime(2030, 3, 28, tzinfo=UTC)
 """A Thursday: on the Sunday after it the clocks of Europe skip an hour."""
@@ -34,10 +33,10 @@ class NotAsExpected(Exception):
 
 @dataclass(frozen=True)
 class Story:
-    """`tell` gets a line of text for whoever watches."""
+    """`tell` gets a line of text for whoever watches; `kill_scheduler` is one thing that users can't do."""
 
     clients: Clients
-    supervisor: Supervisor
+    kill_scheduler: Callable[[], None]
     model: Model
     tell: Callable[[datetime, str], None]
 
@@ -80,7 +79,7 @@ class Story:
 
     def _kill(self, at: datetime) -> None:
         self.tell(at, "kill -9 of the scheduler, just when web-twice-a-day is due")
-        self.supervisor.process("scheduler_service").kill()
+        self.kill_scheduler()
 
     def _reschedule(self, at: datetime) -> None:
         policy = policy_pb2.Policy(name=_EDITED, display_name="web-once-a-day")

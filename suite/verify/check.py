@@ -26,10 +26,14 @@ _BY_USERS = (
     _EVENT.KIND_DISABLED,
     _EVENT.KIND_DELETED,
 )
-_EXECUTION_LABEL = "execution"
+_EXECUTION_LABEL, _TIME_LABEL = "execution", "scheduled-time"
+_SECOND = timedelta(seconds=1)
+"""Labels tell times to the second."""
 
 TAKE_UP = timedelta(minutes=5)
 """How long a trigger may take to become an execution: six leases of 30 s, and some patience."""
+CLOCKS_APART = timedelta(minutes=1)
+"""How far what one replica's clock says may be from another's."""
 LONGEST_EXECUTION = timedelta(hours=27)
 """An hour over which builds are spread, one in which to begin, a day to build, and some patience."""
 
@@ -150,16 +154,17 @@ def _executions(facts: Facts, period: Period) -> Iterator[Finding]:
 
 
 def _key_of_event(event: policy_pb2.ScheduleEvent) -> tuple[object, ...]:
-    return (
-        event.policy_uid,
-        _EXECUTION.Kind.Value(_EVENT.Kind.Name(event.kind)),
-        from_proto(event.first_time),
-        event.run_id,
-    )
+    kind = _EXECUTION.Kind.Value(_EVENT.Kind.Name(event.kind))
+    return event.policy_uid, _outcome(kind), from_proto(event.first_time), event.run_id
 
 
 def _key_of_execution(execution: execution_pb2.Execution) -> tuple[object, ...]:
-    return execution.policy_uid, execution.kind, from_proto(execution.scheduled_time), execution.run_id
+    return execution.policy_uid, _outcome(execution.kind), from_proto(execution.scheduled_time), execution.run_id
+
+
+def _outcome(kind: int) -> int:
+    """On time or late, a point is run once: a restored history may say late of what was run on time."""
+    return _EXECUTION.KIND_SCHEDULED if kind == _EXECUTION.KIND_CATCH_UP else kind
 
 
 def _key_of_point(event: policy_pb2.ScheduleEvent) -> tuple[object, ...]:
@@ -184,6 +189,9 @@ def _image_of(task: execution_pb2.ImageTask, facts: Facts) -> Iterator[Finding]:
     image = facts.images.get(task.image)
     if task.state == _TASK.STATE_SUCCEEDED and image is None and not task.HasField("image_delete_time"):
         yield Finding(Trouble.GONE, task.name, f"its image {task.image} was deleted, and not by retention")
+    if image is not None and _was_deleted(task, facts.as_of - CLOCKS_APART):
+        deleted = _utc(from_proto(task.image_delete_time))
+        yield Finding(Trouble.ORPHANED, image.name, f"is there, although retention deleted it at {deleted}")
     is_alive = image is not None and image.state != compute_pb2.Image.STATE_ERROR
     is_failure = task.state in (_TASK.STATE_FAILED, _TASK.STATE_SKIPPED, _TASK.STATE_CANCELLED)
     if is_failure and is_alive and task.reason != reason_pb2.REASON_BUILD_TIMEOUT:
@@ -191,14 +199,24 @@ def _image_of(task: execution_pb2.ImageTask, facts: Facts) -> Iterator[Finding]:
         yield Finding(Trouble.ORPHANED, task.image, f"is there, but its task {task.name} is {state}")
 
 
+def _was_deleted(task: execution_pb2.ImageTask, until: datetime) -> bool:
+    """Whether retention deleted the task's image before then."""
+    return task.HasField("image_delete_time") and from_proto(task.image_delete_time) < until
+
+
 def _images(facts: Facts, period: Period) -> Iterator[Finding]:
     """Each image of the period's executions is that of one task; of an execution and an instance there is one."""
     owners = Counter(task.image for tasks in facts.tasks.values() for task in tasks if task.image)
+    there = {execution.name for execution in facts.executions}
     names = {execution.name for execution in facts.executions if from_proto(execution.scheduled_time) in period}
     built: dict[tuple[str, str], list[str]] = defaultdict(list)
     for image in facts.images.values():
         execution = image.labels.get(_EXECUTION_LABEL, "")
-        if execution not in names or image.state == compute_pb2.Image.STATE_ERROR:
+        if image.state == compute_pb2.Image.STATE_ERROR:
+            continue
+        if execution and execution not in there and _is_made_in(period, image):
+            yield Finding(Trouble.ORPHANED, image.name, f"its execution {execution} is not there")
+        if execution not in names:
             continue
         built[execution, image.source_instance].append(image.name)
         if owners[image.name] > 1:
@@ -210,6 +228,15 @@ def _images(facts: Facts, period: Period) -> Iterator[Finding]:
             yield Finding(
                 Trouble.DOUBLED, execution, f"made {len(images)} images of {instance}: {', '.join(sorted(images))}"
             )
+
+
+def _is_made_in(period: Period, image: compute_pb2.Image) -> bool:
+    """Whether the image says that it was made for a scheduled time in the period."""
+    try:
+        moment = datetime.fromisoformat(image.labels[_TIME_LABEL])
+    except (KeyError, ValueError):
+        return False
+    return moment.tzinfo is not None and period.start <= moment and moment + _SECOND <= period.end
 
 
 def _utc(moment: datetime) -> str:

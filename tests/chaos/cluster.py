@@ -10,17 +10,21 @@ from pathlib import Path
 
 from autoimage.scheduler.v1 import execution_service_pb2_grpc
 from servicekit.client import Client
-from suite.clients import SERVICES, Calls, Clients
+from suite.clients import SERVICES, Calls
 from suite.services import environment, free_addresses, wait_until_ready
 from tests.support.proxy import Proxy
 from tests.support.suite import PATIENCE_SECONDS
 
-LEASE_SECONDS = "2"
+LEASE_SECONDS = 2
 """What a replica that died held is free soon."""
+_START_SECONDS = 5 * PATIENCE_SECONDS
+"""All start at once."""
+_CONNECTIONS = 12
+"""Of one process to its database: those of all together must find room on a server."""
 
 
 class Replica:
-    """One process of a service, started again by hand after it was killed."""
+    """One process of a service, started again by hand after it was killed. Ends with the process that started it."""
 
     def __init__(self, service: str, address: str, environ: Mapping[str, str], log: Path) -> None:
         self.service = service
@@ -28,70 +32,83 @@ class Replica:
         self._environ = environ
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self.is_paused = False
 
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self.service],
+                [sys.executable, "-m", "suite.child", str(os.getpid()), self.service],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
+                # Of this session: when its parent dies, the system wakes it up if it is paused, and it ends.
+                process_group=0,
             )
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def wait_until_ready(self) -> None:
-        assert wait_until_ready(self.address, self.is_running, PATIENCE_SECONDS), f"{self.service}: see {self._log}"
+        is_ready = wait_until_ready(self.address, self.is_running, _START_SECONDS)
+        assert is_ready, f"{self.service}: {self._log.read_text('utf-8')[-5000:]}"
 
     def kill(self) -> None:
         """As a crash, in the middle of whatever it does."""
-        self.resume()
         self._end(signal.SIGKILL)
-
-    def stop(self) -> int:
-        """As an operator does; the exit code."""
-        self.resume()
-        return self._end(signal.SIGTERM)
 
     def pause(self) -> None:
         self._send(signal.SIGSTOP)
-        self.is_paused = True
 
     def resume(self) -> None:
         self._send(signal.SIGCONT)
-        self.is_paused = False
 
     def _send(self, number: signal.Signals) -> None:
         if self._process is not None and self.is_running():
             self._process.send_signal(number)
 
-    def _end(self, number: signal.Signals) -> int:
-        if self._process is None:
-            return 0
-        self._send(number)
-        return self._process.wait(PATIENCE_SECONDS)
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._send(number)
+            self._process.wait(PATIENCE_SECONDS)
 
 
 class Cluster:
-    """All replicas, each behind a proxy that its peers reach it through; `clients` go to the replicas themselves."""
+    """All replicas, and the proxies that their peers, or they themselves, reach something through.
+
+    `addresses`, by service, and `schedulers`, each replica by itself, are without a proxy in between.
+    """
 
     def __init__(
-        self, replicas: list[Replica], proxies: list[Proxy], clients: Clients, schedulers: list[Calls]
+        self, replicas: list[Replica], proxies: list[Proxy], addresses: Mapping[str, str], schedulers: list[Calls]
     ) -> None:
         self.replicas = replicas
         self.proxies = proxies
-        self.clients = clients
+        self.addresses = addresses
         self.schedulers = schedulers
+
+    def start(self) -> None:
+        """Starts all at once; returns when all are ready."""
+        for replica in self.replicas:
+            replica.start()
+        for replica in self.replicas:
+            replica.wait_until_ready()
+
+    def kill(self) -> None:
+        """All, as a loss of power."""
+        for replica in self.replicas:
+            replica.kill()
+
+    def kill_scheduler(self) -> None:
+        """One of them; it is started again."""
+        scheduler = next(replica for replica in self.replicas if replica.service == "scheduler_service")
+        scheduler.kill()
+        scheduler.start()
 
 
 @contextmanager
 def running_cluster(folder: Path, counts: Mapping[str, int], databases: Mapping[str, str]) -> Iterator[Cluster]:
     """A cluster that is ready, on stepped product time. `counts` and `databases` (URLs) are by service."""
-    addresses = {service: [free_addresses()[service] for _ in range(counts[service])] for service in SERVICES}
+    addresses = _addresses(counts)
     with ExitStack() as stack:
         proxies = {name: [stack.enter_context(Proxy(one)) for one in its] for name, its in addresses.items()}
         peers = {name: ",".join(proxy.address for proxy in its) for name, its in proxies.items()}
@@ -102,24 +119,35 @@ def running_cluster(folder: Path, counts: Mapping[str, int], databases: Mapping[
             for name, its in addresses.items()
             for number, address in enumerate(its)
         ]
-        for replica in replicas:
-            stack.callback(replica.kill)
-            replica.start()
-        for replica in replicas:
-            replica.wait_until_ready()
-        clients = Clients({name: ",".join(its) for name, its in addresses.items()})
-        stack.callback(clients.close)
-        schedulers = [_scheduler(stack, address) for address in addresses["scheduler_service"]]
-        yield Cluster(replicas, [proxy for its in proxies.values() for proxy in its], clients, schedulers)
+        cluster = Cluster(
+            replicas,
+            [proxy for its in proxies.values() for proxy in its],
+            {name: ",".join(its) for name, its in addresses.items()},
+            [_scheduler(stack, address) for address in addresses["scheduler_service"]],
+        )
+        stack.callback(cluster.kill)
+        cluster.start()
+        yield cluster
+
+
+def _addresses(counts: Mapping[str, int]) -> dict[str, list[str]]:
+    """As many as there are replicas, all different, by service."""
+    free: set[str] = set()
+    while len(free) < sum(counts.values()):
+        free.update(free_addresses().values())
+    return {service: [free.pop() for _ in range(counts[service])] for service in SERVICES}
 
 
 def _environ(service: str, address: str, peers: Mapping[str, str], database: str, folder: Path) -> dict[str, str]:
+    prefix = service.upper()
     settings = {
-        "SCHEDULER_SERVICE_TASK_LEASE_SECONDS": LEASE_SECONDS,
-        "POLICY_SERVICE_TRIGGER_LEASE_SECONDS": LEASE_SECONDS,
+        "SCHEDULER_SERVICE_TASK_LEASE_SECONDS": str(LEASE_SECONDS),
+        "POLICY_SERVICE_TRIGGER_LEASE_SECONDS": str(LEASE_SECONDS),
+        f"{prefix}_DATABASE_URL": database,
+        f"{prefix}_DATABASE_CONNECTIONS": str(_CONNECTIONS),
     }
     environ = environment(service, {**peers, service: address}, folder, str(folder / "clock"), os.environ)
-    return {**environ, **settings, f"{service.upper()}_DATABASE_URL": database}
+    return {**environ, **settings}
 
 
 def _scheduler(stack: ExitStack, address: str) -> Calls:

@@ -1,14 +1,20 @@
 """What goes wrong, and when: drawn from a seed."""
 
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from tests.chaos.cluster import Cluster, Replica
+from tests.chaos.cluster import LEASE_SECONDS, Cluster, Replica
 
 _DELAY_SECONDS = 0.05
+_LONGEST_SECONDS = 1.5 * LEASE_SECONDS
+"""A replica that is paused, or cut off, may lose what it held, and may not."""
+
+Disaster = Callable[[], Callable[[], None] | None]
+"""Strikes; what it returns ends it, or waits for its end."""
 
 
 class Storm:
@@ -17,35 +23,36 @@ class Storm:
     `act` is called often; it strikes until `kills` processes were killed. `more` are other disasters, by name.
     """
 
-    def __init__(
-        self, cluster: Cluster, seed: int, kills: int, more: Mapping[str, Callable[[], None]] | None = None
-    ) -> None:
+    def __init__(self, cluster: Cluster, seed: int, kills: int, more: Mapping[str, Disaster] | None = None) -> None:
         self._cluster = cluster
         self._random = random.Random(seed)
         self._kills = kills
         self._next = time.monotonic()
         self._undo: Callable[[], None] | None = None
-        self._disasters: dict[str, Callable[[], Callable[[], None] | None]] = {
+        self._disasters: dict[str, Disaster] = {
             "kill": self._kill,
             "pause": self._pause,
             "cut": self._cut,
             "delay": self._delay,
             "hold": self._hold,
+            **(more or {}),
         }
-        for name, disaster in (more or {}).items():
-            self._disasters[name] = disaster
         self.struck: Counter[str] = Counter()
+
+    @property
+    def spared(self) -> set[str]:
+        """The disasters that did not happen. Which do, and in which order, the seed decides alone."""
+        return self._disasters.keys() - self.struck.keys()
 
     @property
     def is_over(self) -> bool:
         return self.struck["kill"] >= self._kills
 
-    def act(self, _now: datetime) -> None:
+    def act(self, _now: datetime | None = None) -> None:
         if time.monotonic() < self._next:
             return
         if self._undo is not None:
-            self._undo()
-            self._undo = None
+            self._end()
             self._next = time.monotonic() + self._random.uniform(0, 0.3)
         elif not self.is_over:
             names = list(self._disasters)
@@ -57,6 +64,9 @@ class Storm:
     def calm(self) -> None:
         """Ends what goes on, and strikes no more."""
         self._kills = 0
+        self._end()
+
+    def _end(self) -> None:
         if self._undo is not None:
             self._undo()
             self._undo = None
@@ -68,10 +78,9 @@ class Storm:
         return replica.wait_until_ready
 
     def _pause(self) -> Callable[[], None]:
-        """Perhaps for longer than its leases last."""
         replica = self._replica()
         replica.pause()
-        return replica.resume
+        return self._for_a_while(replica.resume)
 
     def _cut(self) -> None:
         self._random.choice(self._cluster.proxies).cut()
@@ -84,7 +93,13 @@ class Storm:
     def _hold(self) -> Callable[[], None]:
         proxy = self._random.choice(self._cluster.proxies)
         proxy.hold()
-        return proxy.release
+        return self._for_a_while(proxy.release)
+
+    def _for_a_while(self, end: Callable[[], None]) -> Callable[[], None]:
+        """Ends it by itself: who acts may be waiting for just what stands still. Waits for that."""
+        timer = threading.Timer(self._random.uniform(0, _LONGEST_SECONDS), end)
+        timer.start()
+        return timer.join
 
     def _replica(self) -> Replica:
         return self._random.choice(self._cluster.replicas)

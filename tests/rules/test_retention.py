@@ -349,6 +349,21 @@ def test_a_delete_that_arrives_after_the_lease_deletes_nothing(world: World) -> 
 
 
 @pytest.mark.rule("X9")
+def test_what_a_delete_came_too_late_for_goes_as_soon_as_it_can_and_not_a_day_later(world: World) -> None:
+    """Compute took its time with the second of three images, which had reached it within the lease."""
+    names = make_all(world, 4)
+    keep(world, keep_last=1)
+    world.pass_time(DAY)
+    world.faults.next("delete_image", Fault(), Fault(before=lambda: world.pass_time(TASK_LEASE + MICROSECOND)))
+    retain(world.deps)
+    assert living(world) == names[1:]
+    assert [image.deleting for image in world.kept()] == [False, False, False], "nobody but a user can delete them now"
+    world.live(timedelta(minutes=1))
+    assert living(world) == names[3:]
+    assert [task.image_delete_time is not None for task in world.tasks()] == [True, True, True, False]
+
+
+@pytest.mark.rule("X9")
 def test_nothing_is_deleted_once_the_lease_is_over(world: World) -> None:
     names = make_all(world, 4)
     keep(world, keep_last=1)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import LiteralString
+from typing import LiteralString, Self
 
 import psycopg
 from psycopg import sql
@@ -35,6 +35,8 @@ _SETTINGS = {
     "full_page_writes": "off",
 }
 
+_CREATE = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'")
+
 
 class Server:
     """A server whose data and socket are in a new folder in the system's temporary folder."""
@@ -54,6 +56,23 @@ class Server:
         made = self._spawn("initdb", f"--pgdata={self._data}", *options)
         assert made.wait() == 0, (self.folder / "log").read_text()
 
+    def __enter__(self) -> Self:
+        """It runs within the block, and is gone after it."""
+        try:
+            self.start()
+        except BaseException:
+            self.discard()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    @property
+    def socket(self) -> str:
+        """The path of the socket that it listens on."""
+        return str(self.folder / ".s.PGSQL.5432")
+
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}"
 
@@ -70,9 +89,22 @@ class Server:
             self._process.wait(_START_SECONDS)
             self._process = None
 
+    def restart(self, how: signal.Signals = signal.SIGINT) -> None:
+        """As `stop`, and takes connections again when it returns."""
+        self.stop(how)
+        self.start()
+
     def discard(self) -> None:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def run(self, program: str, *arguments: str) -> None:
+        """One of PostgreSQL's own programs, which may write into the server's folder only."""
+        assert self._spawn(program, *arguments).wait() == 0, (self.folder / "log").read_text()
+
+    def make(self, database: str) -> None:
+        """An empty one, as an operator makes it."""
+        self.execute(_CREATE.format(sql.Identifier(database)))
 
     def execute(self, statement: LiteralString | sql.Composed, database: str = "postgres") -> None:
         """Outside of any transaction, as a superuser."""

@@ -1,6 +1,6 @@
 """The product as a user meets it: a running suite on stepped time, one account, and verbs for what the user does."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from tests.support.suite import clients as suite_clients
 from tests.support.suite import running_suite
 
 START = datetime(2030, 1, 7, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 NORTH, SOUTH = "cn-north-1", "cn-south-1"
 
 
@@ -61,6 +62,16 @@ class Product:
         request = policy_service_pb2.CreatePolicyRequest(parent=self.place(region), policy_id=id, policy=policy)
         made: policy_pb2.Policy = self.clients.policies.CreatePolicy(request)
         return made
+
+    def twice_a_day(self, *instances: str, **fields: Any) -> str:
+        """Makes these instances, room for many, and a policy of them: in an hour, and every twelve. Its name."""
+        for kind in ("images", "snapshots", "instances", "disks"):
+            self.quota(kind, 1000)
+        interval = policy_pb2.Interval(count=12, unit=policy_pb2.Interval.UNIT_HOUR)
+        schedule = policy_pb2.Schedule(start_time=to_proto(self.now + HOUR), interval=interval)
+        policy = self.policy("twice-a-day", schedule=schedule, **fields).name
+        self.associate(policy, *(self.instance(id) for id in instances))
+        return policy
 
     def get(self, policy: str) -> policy_pb2.Policy:
         found: policy_pb2.Policy = self.clients.policies.GetPolicy(policy_service_pb2.GetPolicyRequest(name=policy))
@@ -142,6 +153,12 @@ class Product:
         write_clock(self._clock, moment)
         self._driver().rest()
 
+    def live_to(self, *moments: datetime) -> None:
+        """Goes to these moments, one after the other, and finishes the builds of each."""
+        for moment in moments:
+            self.go_to(moment)
+            self.finish_builds()
+
     def finish_builds(self) -> None:
         """Steps on until nothing is being built."""
         driver = self._driver()
@@ -153,12 +170,13 @@ class Product:
 
 
 @contextmanager
-def running_product(folder: Path) -> Iterator[tuple[Clients, Path]]:
-    """A suite on stepped time for several scenarios: its clients and its clock."""
+def running_product(folder: Path, addresses: Mapping[str, str] | None = None) -> Iterator[tuple[Clients, Path]]:
+    """A suite on stepped time for several scenarios, from where it was stopped if it was: its clients and its clock."""
     folder.mkdir(parents=True, exist_ok=True)
     clock = folder / "clock"
-    write_clock(clock, START)
-    with running_suite(folder, "--clock", "stepped") as suite, suite_clients(suite) as clients:
+    if not clock.exists():
+        write_clock(clock, START)
+    with running_suite(folder, "--clock", "stepped", addresses=addresses) as suite, suite_clients(suite) as clients:
         yield clients, clock
 
 

@@ -11,7 +11,9 @@ _CHUNK = 65_536
 
 
 class Proxy:
-    """Listens on loopback and passes all on to `target`, `host:port`, until closed; what it is told holds at once.
+    """Listens on loopback and passes all on to `target` until closed; what it is told holds at once.
+
+    A target is `host:port`, or the path of a socket.
 
     Works on a thread of its own, so that a test can be busy meanwhile.
     """
@@ -61,9 +63,8 @@ class Proxy:
         self._server = await asyncio.start_server(self._accept, sock=self._listener)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, _, port = self._target.rpartition(":")
         try:
-            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            far_reader, far_writer = await self._connect()
         except OSError:  # whoever it was for is not there: nor is the connection
             writer.transport.abort()
             return
@@ -75,6 +76,12 @@ class Proxy:
             self._connections -= pair
             for end in pair:
                 end.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, _, port = self._target.rpartition(":")
+        if not host:
+            return await asyncio.open_unix_connection(self._target)
+        return await asyncio.open_connection(host, int(port))
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):

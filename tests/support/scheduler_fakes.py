@@ -306,8 +306,9 @@ class FakeCompute(Compute):
                 return Deletion.GONE
             if found.name in self.undeletable:
                 return Deletion.FAILED
-            too_late = self._time.operating.now() > not_after
-            if too_late or found.protected or found.etag != seen.etag:
+            if self._time.operating.now() > not_after:
+                return Deletion.TOO_LATE
+            if found.protected or found.etag != seen.etag:
                 return Deletion.REFUSED
             self.remove(found)
             return Deletion.DELETED

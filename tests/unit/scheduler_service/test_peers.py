@@ -493,7 +493,7 @@ def test_a_kept_image_is_gone_only_if_compute_says_so(peer: Peer, compute: Compu
         (NotFound("image", KEPT.name), Deletion.GONE),
         (StaleEtag("image", KEPT.name), Deletion.REFUSED),
         (FailedPrecondition("IMAGE_PROTECTED", "protected"), Deletion.REFUSED),
-        (FailedPrecondition("REQUEST_TOO_LATE", "late"), Deletion.REFUSED),
+        (FailedPrecondition("REQUEST_TOO_LATE", "late"), Deletion.TOO_LATE),
         (InternalError("1"), Deletion.FAILED),
     ],
 )

@@ -157,6 +157,7 @@ def test_a_run_by_a_user_is_besides_the_schedule(model: Model) -> None:
     model.run_now(P, T0)
     assert [(e.kind, e.scheduled_time) for e in model.executions] == [("RUN_NOW", T0)]
     assert model.policies[P].next == T0 + timedelta(hours=1)
+    assert [model.advance(T0), model.advance(T0)] == [model.executions, []], "it is expected at once, and told once"
 
 
 def test_a_replica_has_the_points_of_its_source_and_no_instances(model: Model) -> None:

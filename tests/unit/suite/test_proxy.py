@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,17 @@ def test_what_is_sent_arrives_both_ways(echo: str) -> None:
     with Proxy(echo) as proxy, _connect(proxy.address) as connection:
         connection.sendall(b"hello")
         assert connection.recv(5, socket.MSG_WAITALL) == b"hello"
+
+
+def test_a_target_may_be_the_path_of_a_socket(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        with Proxy(str(tmp_path / "socket")) as proxy, _connect(proxy.address) as connection:
+            connection.sendall(b"hello")
+            accepted, _ = listener.accept()
+            with accepted:
+                assert accepted.recv(5, socket.MSG_WAITALL) == b"hello"
 
 
 def test_a_cut_breaks_connections_and_new_ones_can_be_made(echo: str) -> None:

@@ -100,7 +100,10 @@ def _task(execution: execution_pb2.Execution, instance: str, facts: Facts) -> ex
         name=name,
         source_instance=instance,
         state=compute_pb2.Image.STATE_AVAILABLE,
-        labels={"execution": execution.name},
+        labels={
+            "execution": execution.name,
+            "scheduled-time": execution.scheduled_time.ToDatetime(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        },
     )
     task = f"{execution.name}/imageTasks/{instance.rpartition('/')[2]}"
     return TASK(name=task, instance=instance, state=TASK.STATE_SUCCEEDED, image=name)
@@ -111,7 +114,14 @@ def test_nothing_is_found_where_all_is_right() -> None:
 
 
 def _lose_trigger(facts: Facts) -> None:
-    del facts.events[1], facts.executions[0]
+    del facts.events[1]
+    _remove_execution(facts, 0)
+
+
+def _remove_execution(facts: Facts, number: int) -> None:
+    """With its tasks and images."""
+    for task in facts.tasks.pop(facts.executions.pop(number).name):
+        del facts.images[task.image]
 
 
 def _lose_missed(facts: Facts) -> None:
@@ -133,9 +143,11 @@ def _trigger_while_disabled(facts: Facts) -> None:
 
 
 def _lose_execution(facts: Facts) -> None:
-    execution = facts.executions.pop(1)
-    for task in facts.tasks.pop(execution.name):
-        del facts.images[task.image]
+    _remove_execution(facts, 1)
+
+
+def _lose_execution_but_not_its_images(facts: Facts) -> None:
+    del facts.tasks[facts.executions.pop(1).name]
 
 
 def _double_execution(facts: Facts) -> None:
@@ -186,9 +198,10 @@ def _delete_image(facts: Facts) -> None:
     [
         (_lose_trigger, [Trouble.MISSING]),
         (_lose_missed, [Trouble.MISSING, Trouble.MISSING]),
-        (_trigger_twice, [Trouble.DOUBLED]),
+        (_trigger_twice, [Trouble.DOUBLED, Trouble.DOUBLED]),
         (_trigger_while_disabled, [Trouble.ORPHANED]),
         (_lose_execution, [Trouble.MISSING]),
+        (_lose_execution_but_not_its_images, [Trouble.MISSING, Trouble.ORPHANED, Trouble.ORPHANED]),
         (_double_execution, [Trouble.DOUBLED]),
         (_add_execution, [Trouble.ORPHANED]),
         (_lose_task, [Trouble.MISSING]),
@@ -207,14 +220,15 @@ def test_each_trouble_is_found(plant: Callable[[Facts], None], expected: list[Tr
 
 def test_what_is_due_and_not_taken_up_yet_is_pending() -> None:
     facts = right()
-    del facts.events[-1], facts.executions[-1]
+    del facts.events[-1]
+    _remove_execution(facts, -1)
     facts.policies["u"].next_execution_time.CopyFrom(to_proto(T0 + 6 * DAY))
     assert [finding.trouble for finding in findings(facts, PERIOD)] == [Trouble.PENDING]
 
 
 def test_a_trigger_of_a_moment_ago_may_have_no_execution_yet() -> None:
     facts = right()
-    facts.executions.pop()
+    _remove_execution(facts, -1)
     facts.as_of = T0 + 6 * DAY + 5 * MINUTE
     assert [finding.trouble for finding in findings(facts, PERIOD)] == [Trouble.PENDING]
     facts.as_of += 2 * MINUTE
@@ -226,8 +240,9 @@ def test_a_poisoned_point_counts_once_whether_or_not_its_execution_was_written(i
     facts = right()
     facts.events.append(_settled("MISSED", T0, reason=reason_pb2.REASON_POISONED))
     if not is_written:
-        facts.executions[0] = _execution("MISSED", T0, 9)
-        facts.tasks[facts.executions[0].name] = []
+        _remove_execution(facts, 0)
+        facts.executions.append(_execution("MISSED", T0, 9))
+        facts.tasks[facts.executions[-1].name] = []
     assert findings(facts, PERIOD) == []
 
 
@@ -235,6 +250,51 @@ def test_what_lies_outside_the_period_is_not_looked_at() -> None:
     facts = right()
     _lose_trigger(facts)
     assert findings(facts, Period(T0 + MINUTE, NOW)) == []
+
+
+@pytest.mark.parametrize(("before", "is_told"), [(MINUTE + timedelta(microseconds=1), True), (MINUTE, False)])
+def test_an_image_that_retention_had_deleted_before_one_looked_must_not_be_there(
+    before: timedelta, is_told: bool
+) -> None:
+    facts = right()
+    task = facts.tasks[facts.executions[0].name][0]
+    task.image_delete_time.CopyFrom(to_proto(NOW - before))
+    text = "is there, although retention deleted it at 2030-01-07T02:58:59Z"
+    assert findings(facts, PERIOD) == ([Finding(Trouble.ORPHANED, task.image, text)] if is_told else [])
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_told"),
+    [
+        ({"scheduled-time": "2030-01-05T02:00:00Z"}, True),
+        ({"scheduled-time": "2029-12-31T02:00:00Z"}, True),
+        ({"scheduled-time": "2029-12-31T01:59:59Z"}, False),
+        ({"scheduled-time": "2030-01-07T02:59:59Z"}, True),
+        ({"scheduled-time": "2030-01-07T03:00:00Z"}, False),
+        ({"scheduled-time": "2030-01-05T02:00:00"}, False),
+        ({"scheduled-time": "yesterday"}, False),
+        ({}, False),
+        ({"scheduled-time": "2030-01-05T02:00:00Z", "execution": ""}, False),
+    ],
+)
+def test_an_image_without_an_execution_is_told_in_the_period_of_its_label(
+    labels: dict[str, str], is_told: bool
+) -> None:
+    facts = right()
+    image = compute_pb2.Image(
+        name=f"{PLACE}/images/img-lost",
+        state=compute_pb2.Image.STATE_AVAILABLE,
+        labels={"execution": f"{POLICY}/executions/exec-lost"} | labels,
+    )
+    facts.images[image.name] = image
+    text = f"its execution {POLICY}/executions/exec-lost is not there"
+    assert findings(facts, PERIOD) == ([Finding(Trouble.ORPHANED, image.name, text)] if is_told else [])
+
+
+def test_whether_a_point_was_on_time_or_late_is_nothing_to_tell() -> None:
+    facts = right()
+    facts.events[1].kind = EVENT.KIND_CATCH_UP
+    assert findings(facts, PERIOD) == []
 
 
 def test_an_image_that_retention_deleted_is_nothing_to_tell() -> None:
