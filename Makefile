@@ -11,7 +11,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test check rules mutate proto bench lock venv
+.PHONY: help demo up test check rules mutate simulate prove proto bench lock venv
 
 help: ## this list
 	@echo "Automatic Image Policy. Targets:"
@@ -35,6 +35,13 @@ rules: $(DEV) ## the rules of docs/rules.md, and how many tests of each pass
 
 mutate: $(DEV) ## break the domains in 300 ways, and see how many the tests notice (ARGS="--seed 7 --count 50")
 	@$(BIN)/python -m tools.mutate $(ARGS)
+
+simulate: $(DEV) ## simulate everything that can go wrong (SEEDS=1000; SEED=17 replays one, and tells its story)
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED) --aim '$(AIM)',$(if $(SEEDS),--seeds $(SEEDS)))
+
+prove: $(DEV) ## the simulation at full size: takes hours
+	@$(BIN)/python -m tests.simulation --seeds 10000
+	@AUTOIMAGE_BACKLOG=100000 $(BIN)/python -m pytest -n 0 tests/simulation/test_backlog.py
 
 proto: $(DEV) ## write autoimage/ anew from protos/
 	@$(BIN)/python -m tools.generate

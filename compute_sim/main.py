@@ -74,7 +74,7 @@ def compose(settings: Settings) -> Service:
     forget = guarded(guard, lambda: keep_house(deps), clocks.operating)
     served = [*registrations(deps, settings.regions), clock_registration(guard, clocks.product)]
     return Service(
-        Server(settings, served, database.ping),
+        Server(settings, served, lambda: database.ping(clocks.operating)),
         [Loop("housekeeping", forget, clocks, idle=_HOUSEKEEPING_INTERVAL)],
         [database.dispose],
     )

@@ -37,7 +37,7 @@ def compose(settings: Settings) -> Service:
     forget = guarded(guard, lambda: Wake(at_once=purge(deps)), clocks.operating)
     served = [registration(deps, settings.regions), clock_registration(guard, clocks.product)]
     return Service(
-        Server(settings, served, database.ping),
+        Server(settings, served, lambda: database.ping(clocks.operating)),
         [Loop("purge", forget, clocks, idle=_PURGE_INTERVAL)],
         [database.dispose],
     )

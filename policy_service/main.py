@@ -93,7 +93,7 @@ def compose(settings: Settings) -> Service:
     forget_history = guarded(guard, partial(purge_ledger, deps), clocks.operating)
     served = [*registrations(deps, settings.regions, admit), clock_registration(guard, clocks.product)]
     return Service(
-        Server(settings, served, database.ping),
+        Server(settings, served, lambda: database.ping(clocks.operating)),
         [
             Loop("sweep_instances", partial(sweep_missing_instances, deps), clocks, idle=_SWEEP_LOOK),
             Loop("sweep_log_topics", partial(sweep_missing_log_topics, deps), clocks, idle=_SWEEP_LOOK),

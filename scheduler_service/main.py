@@ -77,7 +77,7 @@ def compose(settings: Settings) -> Service:
         ),
     ]
     closing = [policy.close, compute.close, log.close, database.dispose]
-    return Service(Server(settings, servicers, database.ping), [*loops, *quiet], closing)
+    return Service(Server(settings, servicers, lambda: database.ping(deps.clocks.operating)), [*loops, *quiet], closing)
 
 
 def _wake_followers(loops: list[Loop]) -> None:

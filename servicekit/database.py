@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from servicekit.clock import Clock
 from servicekit.engines import DatabaseUrlError, Engine, Limits, sqlite
 from servicekit.errors import DatabaseUnavailable
 
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from servicekit.config import ServerSettings
 
 __all__ = [
+    "ClocksDiffer",
     "Database",
     "DatabaseUrlError",
     "Limits",
     "Micros",
+    "check_clocks",
     "check_url",
     "constraint_name",
     "key_column",
@@ -28,6 +31,9 @@ __all__ = [
     "open_database",
     "shown",
 ]
+
+MOST_DIFFERENCE = timedelta(seconds=2)
+"""How far this machine's clock may be off the database's."""
 
 Micros = sa.BigInteger
 """The column type of a moment: microseconds since 1970 UTC."""
@@ -78,6 +84,19 @@ def shown(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
+class ClocksDiffer(Exception):
+    """This machine's clock is more than 2 s off the database's; the text says by how much."""
+
+
+def check_clocks(told: datetime, before: datetime, after: datetime) -> None:
+    """Raises ClocksDiffer. `told` is a moment between the other two if the clocks agree."""
+    half = abs(after - before) / 2
+    ahead = before + (after - before) / 2 - told
+    if abs(ahead) - half > MOST_DIFFERENCE:
+        word = "ahead of" if ahead > timedelta(0) else "behind"
+        raise ClocksDiffer(f"the machine's clock is {abs(ahead).total_seconds():.1f} s {word} the database's")
+
+
 class Database:
     """Opens transactions. Safe to share between threads. Opens no file or connection before the first transaction.
 
@@ -112,10 +131,20 @@ class Database:
         with self._engine.writer_turn(), self._transaction(self._engine.migrator) as connection:
             yield connection
 
-    def ping(self) -> None:
-        """Raises DatabaseUnavailable unless the database answers a read."""
+    def ping(self, operating: Clock) -> None:
+        """Raises DatabaseUnavailable unless the database answers a read, and ClocksDiffer unless its clock agrees.
+
+        The server's clock, that is, with this machine's, which `operating` tells. Leases are written by one machine and
+        judged by another: with clocks that differ they end early or late. A difference that the time which the answer
+        took may explain is none.
+        """
         with self.read() as connection:
-            connection.exec_driver_sql(self._engine.ping)
+            before = operating.now()
+            answer = connection.exec_driver_sql(self._engine.ping).scalar()
+            after = operating.now()
+        told = self._engine.time_of(answer)
+        if told is not None:
+            check_clocks(told, before, after)
 
     def dispose(self) -> None:
         """Closes all connections; the next transaction would open new ones."""

@@ -22,6 +22,25 @@ def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Ma
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
 
 
+def insert_or_update(
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, Any]],
+    changes: Mapping[str, Any],
+) -> None:
+    """Inserts the rows, or makes the changes to those whose primary key is there; each is locked until the commit.
+
+    Whoever is just inserting or deleting a row of the same key is waited for, so the rows must be in key order.
+    A change to None means: to what the new row has.
+    """
+    if rows:
+        dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+        insert = dialect.insert(table)
+        new = {name: insert.excluded[name] if value is None else value for name, value in changes.items()}
+        keys = [column.name for column in table.primary_key]
+        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), rows)
+
+
 def take_turns(connection: sa.Connection, kind: str, keys: Iterable[str]) -> None:
     """Until the transaction ends, whoever comes here with the same kind and key waits. For what has no row to lock yet.
 

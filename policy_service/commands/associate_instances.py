@@ -1,6 +1,7 @@
 """Associates instances with a policy."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from policy_service.commands.association_answers import answers, remember_answers
 from policy_service.commands.dissolve_associations import dissolve_associations
@@ -12,6 +13,7 @@ from policy_service.store import associations, policies
 from policy_service.store.associations import ConcurrentChange
 from servicekit.errors import DatabaseUnavailable, ServiceError
 from servicekit.idempotency import Idempotency
+from servicekit.retries import retried
 
 _ATTEMPTS = 5
 
@@ -37,7 +39,7 @@ def associate_instances(
     dissolve_associations(deps, {association.uid: association.policy_uid for association in gone})
     for _ in range(_ATTEMPTS):
         try:
-            return done | _link(deps, key, found, asked)
+            return done | retried(partial(_link, deps, key, found, asked))
         except ConcurrentChange:
             continue
     raise DatabaseUnavailable("DATABASE_LOCKED", "others are just associating the same instances")

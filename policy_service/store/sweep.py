@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from policy_service.store.schema import sweep as table
-from servicekit.sql import insert_missing
+from servicekit.sql import insert_missing, take_turns
 from servicekit.timestamps import from_micros, to_micros
 
 
@@ -28,7 +28,8 @@ class Position:
 
 
 def get(connection: sa.Connection, of: Sweep) -> Position | None:
-    """None before the first piece."""
+    """None before the first piece. In a transaction that writes, whoever is at the same sweep is waited for."""
+    take_turns(connection, table.name, [of.value])
     row = connection.execute(sa.select(table).where(table.c.name == of.value)).one_or_none()
     return None if row is None else Position(row.after_uid, from_micros(row.next_micros))
 

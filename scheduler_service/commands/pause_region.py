@@ -9,8 +9,7 @@ from scheduler_service.store import regions
 def pause_region(deps: Dependencies, region: str) -> datetime:
     """From now on nothing is begun there. Answers since when it is paused: it may have been before."""
     with deps.database.write() as connection:
-        regions.pause(connection, region, deps.clocks.product.now())
-        return regions.paused(connection)[region]
+        return regions.pause(connection, region, deps.clocks.product.now())
 
 
 def resume_region(deps: Dependencies, region: str) -> None:

@@ -31,7 +31,11 @@ def intend_to_delete(connection: sa.Connection, series: Series, images: Collecti
 
 
 def record_looks(connection: sa.Connection, looks: Sequence[Look], now: datetime) -> list[Look]:
-    """Stores the looks at those series that nobody claimed since, and returns them; the others are ours no more."""
+    """Stores the looks at those series that nobody claimed since, and returns them; the others are ours no more.
+
+    Locks tasks before series, as `record` does, which may have a series looked at: so no two wait in a circle.
+    """
+    task_store.lock(connection, [image.task for look in looks for image in look.deleted])
     held = series_store.still_claimed(connection, [look.series for look in looks])
     kept = [look for look in looks if look.series.key in held]
     deleted = [image for look in kept for image in look.deleted]

@@ -52,11 +52,15 @@ def _take(deps: Dependencies, phases: Collection[Phase]) -> tuple[Batch | None, 
         later, due = next_due(deps, connection, phases, product)
     if due is None or due > operating:
         return None, Wake(product=later, operating=due)
-    lease_end = operating + deps.task_lease
+    batch = retried(lambda: _claim(deps, phases, operating + deps.task_lease))
+    return (batch, Wake()) if batch.tasks else (None, Wake())
+
+
+def _claim(deps: Dependencies, phases: Collection[Phase], lease_end: datetime) -> Batch:
     with deps.database.write() as connection:
         tasks = claim_tasks(deps, connection, phases, lease_end, BATCH)
         executions = execution_store.by_uid(connection, {task.execution_uid for task in tasks})
-    return (Batch(tasks, executions, lease_end), Wake()) if tasks else (None, Wake())
+    return Batch(tasks, executions, lease_end)
 
 
 def write(deps: Dependencies, changes: Sequence[Change]) -> list[Change]:

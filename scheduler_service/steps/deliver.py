@@ -11,6 +11,7 @@ from scheduler_service.store import outbox
 from scheduler_service.store.outbox import Waiting
 from servicekit.errors import ServiceError
 from servicekit.loop import Wake
+from servicekit.retries import retried
 
 _LOG = structlog.get_logger(__name__)
 
@@ -33,14 +34,18 @@ def deliver(deps: Dependencies) -> Wake:
     for item, result in zip(waiting, results, strict=True):
         by_result[result].append(item)
     lost = [item.id for result in _LOST for item in by_result[result]]
-    with deps.database.write() as connection:
-        outbox.remove(connection, [item.id for item in by_result[Delivery.ACCEPTED]])
-        outbox.count_dropped(connection, outbox.remove(connection, lost))
+    retried(lambda: _forget(deps, [item.id for item in by_result[Delivery.ACCEPTED]], lost))
     if lost:
         _LOG.warning("log_entries_dropped", **{word: len(by_result[result]) for result, word in _LOST.items()})
     if by_result[Delivery.TOPIC_GONE]:
         _report_gone(deps, {(item.entry.policy, item.entry.log_topic) for item in by_result[Delivery.TOPIC_GONE]})
     return Wake(at_once=not by_result[Delivery.FAILED])
+
+
+def _forget(deps: Dependencies, accepted: Collection[int], lost: Collection[int]) -> None:
+    with deps.database.write() as connection:
+        outbox.remove(connection, accepted)
+        outbox.count_dropped(connection, outbox.remove(connection, lost))
 
 
 def _report_gone(deps: Dependencies, topics: Collection[tuple[str, str]]) -> None:

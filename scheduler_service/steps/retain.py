@@ -32,6 +32,7 @@ from scheduler_service.store import kept_images, regions
 from scheduler_service.store import series as series_store
 from servicekit.errors import ServiceError
 from servicekit.loop import Wake
+from servicekit.retries import retried
 
 SERIES = 100
 """Series in one claim."""
@@ -66,17 +67,22 @@ def _take(deps: Dependencies) -> tuple[_Claim | None, Wake]:
         later, due = series_store.next_due(connection, product, paused=regions.paused(connection))
     if due is None or due > operating:
         return None, Wake(product=later, operating=due)
-    end = operating + deps.task_lease
+    claim = retried(lambda: _claim(deps, product, operating))
+    return (claim, Wake()) if claim.series else (None, Wake())
+
+
+def _claim(deps: Dependencies, product: datetime, operating: datetime) -> _Claim:
+    lease_end = operating + deps.task_lease
     with deps.database.write() as connection:
         found = series_store.claim(
             connection,
             product=product,
             operating=operating,
-            lease_end=end,
+            lease_end=lease_end,
             limit=SERIES,
             paused=regions.paused(connection),
         )
-    return (_Claim(found, end), Wake()) if found else (None, Wake())
+    return _Claim(found, lease_end)
 
 
 def _work(deps: Dependencies, claim: _Claim) -> bool:
@@ -118,7 +124,7 @@ def _look(
     judged = plans.judge_images(deps, retention, candidates)
     names = {image.name for image in candidates}
     going = [one for one in judged if one.verdict.deletes and one.seen.image.name in names]
-    if going and not _intend(deps, series, going):
+    if going and not retried(lambda: _intend(deps, series, going)):
         return
     deletions = dict.fromkeys((one.seen.image.name for one in going), Deletion.TOO_LATE)
     for one in reversed(going):  # the oldest first: whenever it has to stop, the newest are left
@@ -175,8 +181,7 @@ def _sort(look: Look, judged: Judged, deletion: Deletion | None) -> None:
 def _record(deps: Dependencies, looks: Sequence[Look]) -> None:
     if not looks:
         return
-    with deps.database.write() as connection:
-        kept = record_looks(connection, looks, deps.clocks.product.now())
+    kept = retried(lambda: _write(deps, looks))
     for image in (image for look in kept for image in look.deleted):
         _LOG.info(
             "image_deleted",
@@ -185,6 +190,11 @@ def _record(deps: Dependencies, looks: Sequence[Look]) -> None:
             image=image.name,
             scheduled_time=image.scheduled_time.isoformat(),
         )
+
+
+def _write(deps: Dependencies, looks: Sequence[Look]) -> list[Look]:
+    with deps.database.write() as connection:
+        return record_looks(connection, looks, deps.clocks.product.now())
 
 
 def _put_off(deps: Dependencies, series: Sequence[Series], error: ServiceError) -> None:

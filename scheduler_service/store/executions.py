@@ -194,7 +194,10 @@ def ended_before(connection: sa.Connection, before: datetime, limit: int) -> lis
 
 
 def delete(connection: sa.Connection, uids: Collection[str]) -> None:
-    """Deletes at most 500 executions and their tasks."""
+    """Deletes at most 500 executions and their tasks, which are locked in key order before."""
+    in_order = (image_tasks.c.execution_uid, image_tasks.c.instance_id)
+    theirs = sa.select(image_tasks.c.fence).where(image_tasks.c.execution_uid.in_(uids))
+    connection.execute(theirs.order_by(*in_order).with_for_update())
     connection.execute(sa.delete(image_tasks).where(image_tasks.c.execution_uid.in_(uids)))
     connection.execute(sa.delete(executions).where(executions.c.uid.in_(uids)))
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from scheduler_service.domain.retention import Series
 from scheduler_service.store.executions import chunks
 from scheduler_service.store.schema import image_series, kept_images
-from servicekit.sql import insert_missing, rows_in
+from servicekit.sql import insert_or_update, rows_in
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros
 
 _COLUMNS = list(image_series.columns)
@@ -22,16 +22,10 @@ _IS_KEY = sa.and_(
 def ask(connection: sa.Connection, series: Iterable[Series]) -> None:
     """Has each series looked at soon: an image came. Those that are not known yet are written.
 
-    The update comes first: it waits for a look that is about to remove the row, and the insert brings it back.
+    In one statement: it waits for a look that is about to remove the row, and for whoever is just writing it.
     """
-    ordered = sorted(series, key=lambda one: one.key)
-    statement = (
-        sa.update(image_series)
-        .where(_IS_KEY)
-        .values(asked=image_series.c.asked + 1, due_product=sa.bindparam("new_due_product"))
-    )
-    connection.execute(statement, [_key(one) | {"new_due_product": to_micros(one.due_product)} for one in ordered])
-    insert_missing(connection, image_series, [_row(one) for one in ordered])
+    rows = [_row(one) for one in sorted(series, key=lambda one: one.key)]
+    insert_or_update(connection, image_series, rows, {"asked": image_series.c.asked + 1, "due_product": None})
 
 
 def claim(

@@ -168,6 +168,17 @@ def update(connection: sa.Connection, tasks: Iterable[Task]) -> None:
         connection.execute(statement, rows)
 
 
+def lock(connection: sa.Connection, keys: Collection[tuple[str, str]]) -> None:
+    """Locks these tasks (execution uid, instance id), in key order; some may be forgotten."""
+    for chunk in chunks(sorted(keys)):
+        connection.execute(
+            sa.select(image_tasks.c.fence)
+            .where(rows_in([image_tasks.c.execution_uid, image_tasks.c.instance_id], chunk))
+            .order_by(image_tasks.c.execution_uid, image_tasks.c.instance_id)
+            .with_for_update()
+        )
+
+
 def mark_images_deleted(connection: sa.Connection, keys: Iterable[tuple[str, str]], at: datetime) -> None:
     """Notes of these tasks (execution uid, instance id) that retention deleted their image; some may be forgotten."""
     statement = (

@@ -2,8 +2,8 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -49,7 +49,10 @@ class Engine(Protocol):
 
     @property
     def ping(self) -> str:
-        """A statement that shows that the database can be read."""
+        """A statement that shows that the database can be read; what it answers is for `time_of`."""
+
+    def time_of(self, answer: Any) -> datetime | None:
+        """What time it was at the server when it answered `ping`; None if there is no server but this machine."""
 
     def writer_turn(self) -> AbstractContextManager[None]:
         """What a writer holds around its transaction."""

@@ -7,7 +7,7 @@ it sets for itself, in the same round trip that begins it.
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -34,7 +34,7 @@ class Postgresql:
     thinks that it is in autocommit mode; its commit and rollback end what we began.
     """
 
-    ping = "SELECT 1"
+    ping = "SELECT clock_timestamp()"
 
     def __init__(self, url: sa.URL, limits: Limits) -> None:
         engine = sa.create_engine(
@@ -67,6 +67,11 @@ class Postgresql:
     def writer_turn(self) -> Iterator[None]:
         """Writers wait for each other at rows only."""
         yield
+
+    def time_of(self, answer: Any) -> datetime | None:
+        """The driver gives it in the session's time zone."""
+        assert isinstance(answer, datetime)
+        return answer.astimezone(UTC)
 
     def assert_in_transaction(self, connection: sa.Connection) -> None:
         """PostgreSQL answers a COMMIT after an error with a rollback, and calls that a success."""

@@ -61,6 +61,9 @@ class Sqlite:
         if self._max_page_count is not None:
             connection.execute(f"PRAGMA max_page_count={self._max_page_count:d}")
 
+    def time_of(self, answer: Any) -> None:
+        """The file is read by this machine itself."""
+
     @contextmanager
     def writer_turn(self) -> Iterator[None]:
         if not self._turn.acquire(self._wait_seconds):

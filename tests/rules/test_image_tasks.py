@@ -674,6 +674,42 @@ def test_a_create_that_arrives_after_the_lease_builds_nothing_and_is_sent_again(
     assert len(world.compute.creates) == 2
 
 
+@pytest.mark.rule("X1")
+def test_the_tasks_of_a_scheduler_that_died_are_taken_over_when_its_lease_ends(world: World) -> None:
+    world.add_trigger("i-1")
+    take_up(world.deps)
+    world.faults.next("filter_associated", Fault(before=raising(KeyboardInterrupt())))
+    with pytest.raises(KeyboardInterrupt):
+        send(world.deps)
+    other = world.replica("scheduler-2")
+    world.time.operating.advance(TASK_LEASE - MICROSECOND)
+    assert send(other) == Wake(operating=START + TASK_LEASE)
+    world.time.operating.advance(MICROSECOND)
+    assert send(other) == Wake(at_once=True)
+    assert (world.task().state, world.compute.made) == (TaskState.BUILDING, 1)
+
+
+@pytest.mark.rule("X1")
+def test_a_scheduler_that_wakes_up_after_its_lease_ran_out_writes_nothing(world: World) -> None:
+    """Another one has sent its task anew, got the same image, and is followed up already."""
+    other, taken_over = world.replica("scheduler-2"), []
+
+    def meanwhile() -> None:
+        world.time.operating.advance(TASK_LEASE)
+        send(other)
+        world.compute.finish_at(world.compute.image_of("i-1"), START)
+        world.pass_time(timedelta(seconds=2))
+        follow(other)
+        taken_over.append((world.task(), world.execution(), world.undelivered()))
+
+    world.add_trigger("i-1")
+    take_up(world.deps)
+    world.faults.next("create_images", Fault(after=meanwhile))
+    send(world.deps)
+    assert taken_over == [(world.task(), world.execution(), world.undelivered())]
+    assert (world.outcomes(), world.compute.made) == ([("i-1", "SUCCEEDED", "")], 1)
+
+
 @pytest.mark.rule("X6")
 def test_a_create_that_arrives_after_its_request_was_resolved_builds_nothing(world: World) -> None:
     """A sender is stuck; its task is cancelled and resolved by another replica; then its create arrives."""

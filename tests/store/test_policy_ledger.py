@@ -127,6 +127,7 @@ def test_lines_are_forgotten_but_for_what_a_user_did_last_to_a_policy_that_exist
     assert listed(connection) == [line(Event.DISABLED)]
 
 
+@pytest.mark.engines("sqlite")
 def test_nothing_reads_the_whole_ledger(connection: sa.Connection) -> None:
     plans: list[str] = []
 

@@ -302,6 +302,7 @@ def test_lists_of_many_thousand_uids_are_one_statement(connection: sa.Connection
     assert policies.existing(connection, uids) == {"p-1"}
 
 
+@pytest.mark.engines("sqlite")
 def test_log_topics_in_use_and_who_logs_to_them_are_found_by_their_index(connection: sa.Connection) -> None:
     plans: list[str] = []
 

@@ -1,9 +1,11 @@
 """PostgreSQL under the rules of this suite: what fails is told as what it is, and what passes by itself is got over."""
 
+import re
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -14,12 +16,14 @@ import sqlalchemy as sa
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from structlog.testing import capture_logs
 
 from autoimage.log.v1.log_service_pb2 import ListLogSetsRequest
 from autoimage.log.v1.log_service_pb2_grpc import LogServiceStub
 from log_service.dependencies import Dependencies
 from log_service.main import registration
 from log_service.store.schema import HEAD
+from servicekit.clock import WallClock
 from servicekit.database import Database, Limits, constraint_name, key_column, new_metadata
 from servicekit.errors import Code, DatabaseUnavailable, TransactionConflict
 from servicekit.migrations import upgrade
@@ -121,7 +125,7 @@ def test_a_lock_that_others_hold_is_told_locked(db: Database, hasty: Database) -
 
 def test_connections_that_are_all_in_use_are_told(hasty: Database) -> None:
     with hasty.read(), hasty.read(), ThreadPoolExecutor(1) as pool, pytest.raises(DatabaseUnavailable) as caught:
-        pool.submit(hasty.ping).result()
+        pool.submit(hasty.ping, WallClock()).result()
     assert caught.value.reason == "DATABASE_LOCKED"
 
 
@@ -202,7 +206,7 @@ def test_a_block_that_swallows_an_error_does_not_believe_that_it_has_written(db:
 def test_nobody_waits_for_a_server_that_is_not_there(tmp_path: Path) -> None:
     away = Database(f"postgresql://me:secret@/db?host={tmp_path}")
     with pytest.raises(DatabaseUnavailable) as caught:
-        away.ping()
+        away.ping(WallClock())
     assert (caught.value.reason, caught.value.retry_after) == ("DATABASE_UNAVAILABLE", SOON)
     assert "secret" not in caught.value.message
 
@@ -210,7 +214,7 @@ def test_nobody_waits_for_a_server_that_is_not_there(tmp_path: Path) -> None:
 def test_a_database_that_there_is_not_is_told(db: Database) -> None:
     wrong = Database(server().url("missing"))
     with pytest.raises(DatabaseUnavailable, match='database "missing" does not exist'):
-        wrong.ping()
+        wrong.ping(WallClock())
 
 
 def test_a_connection_that_ends_in_a_transaction_takes_all_of_it_back(db: Database) -> None:
@@ -240,7 +244,7 @@ def test_a_service_is_not_ready_while_the_server_restarts_and_recovers_by_itself
     db = Database(own.url("postgres"))
     upgrade(db, "log_service", HEAD)
     deps = Dependencies(db, clocks())
-    with running_server(registration(deps, REGIONS), ping=db.ping) as channel:
+    with running_server(registration(deps, REGIONS), ping=lambda: db.ping(WallClock())) as channel:
         service = LogService(LogServiceStub(channel), deps, clocks())
         service.create_log_set(log_set_id="before")
         own.stop()
@@ -256,6 +260,32 @@ def test_a_service_is_not_ready_while_the_server_restarts_and_recovers_by_itself
     assert [each.display_name for each in listed] == ["after", "before"]
 
 
+@dataclass
+class SkewedClock:
+    """The machine's, set wrong by so much."""
+
+    skew: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.skew
+
+
+def test_a_replica_whose_clock_is_off_the_databases_is_not_ready_until_it_agrees(db: Database) -> None:
+    clock, servicer = SkewedClock(), registration(Dependencies(db, clocks()), REGIONS)
+    with capture_logs() as logs, running_server(servicer, ping=lambda: db.ping(clock)) as channel:
+        assert health_of(channel) == HealthCheckResponse.SERVING
+        for skew in (timedelta(hours=1), timedelta(hours=-1)):
+            clock.skew = skew
+            wait_until(lambda: health_of(channel) == HealthCheckResponse.NOT_SERVING)
+            clock.skew = timedelta(seconds=1.9)
+            wait_until(lambda: health_of(channel) == HealthCheckResponse.SERVING)
+    told = [line["error"] for line in logs if line["event"] == "not_ready"]
+    assert [re.sub(r"\d+\.\d", "…", error) for error in told] == [
+        """ClocksDiffer("the machine's clock is … s ahead of the database's")""",
+        """ClocksDiffer("the machine's clock is … s behind the database's")""",
+    ]
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
 def test_a_restart_of_the_server_is_got_over(own: Server, how: signal.Signals) -> None:
     """Connections that were idle meanwhile are replaced before they are used; what was under way is refused."""
@@ -267,7 +297,7 @@ def test_a_restart_of_the_server_is_got_over(own: Server, how: signal.Signals) -
         with pytest.raises(DatabaseUnavailable), db.write() as connection:
             rename_after(connection, lambda: own.stop(how))
         with pytest.raises(DatabaseUnavailable) as caught:
-            db.ping()
+            db.ping(WallClock())
         assert caught.value.reason == "DATABASE_UNAVAILABLE"
         own.start()
         assert names(db) == ["first", "second"]

@@ -1,6 +1,7 @@
 """Two policy services over one database, stepped by hand."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -8,15 +9,31 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from autoimage.policy.v1.policy_service_pb2 import CreatePolicyRequest
+from autoimage.policy.v1.policy_pb2 import Interval, Schedule
+from autoimage.policy.v1.policy_service_pb2 import (
+    CreatePolicyRequest,
+    ListPoliciesRequest,
+    ReplicatePolicyRequest,
+    ReplicationTarget,
+)
+from policy_service.commands import lease_triggers
+from policy_service.commands.keep_house import purge_ledger
+from policy_service.commands.settling import locked_policy, take_up_due_points
 from policy_service.domain.association import Association
-from policy_service.store import associations, policies, triggers
+from policy_service.domain.policy import Place, PolicyKey
+from policy_service.domain.replication import Target, replica
+from policy_service.store import associations, limits, policies, schema, sweep, triggers
+from policy_service.store.sweep import Position, Sweep
 from servicekit.errors import ServiceError
+from servicekit.idempotency import Idempotency, remember, remembered
+from servicekit.loop import Wake
 from servicekit.status import from_status
-from tests.support import START, at_once
+from servicekit.timestamps import to_proto
+from tests.support import START, at_once, error_of
 from tests.support.policy_service import (
     FIRST,
     PLACE,
+    POLICY,
     PolicyService,
     instance_name,
     policy,
@@ -25,6 +42,10 @@ from tests.support.policy_service import (
 from tests.support.races import overtaken
 
 pytestmark = pytest.mark.engines("postgresql")
+PLACE_KEY = Place("acme", "cn-north-1")
+SOUTH = "accounts/acme/regions/cn-south-1"
+TO_SOUTH = ReplicationTarget(region="cn-south-1")
+REQUEST = "11111111-2222-4333-8444-55555555555a"
 
 
 @pytest.fixture
@@ -107,3 +128,109 @@ def test_associations_are_added_in_the_order_of_the_instances(service: PolicySer
     with service.deps.database.read() as connection:
         in_order = connection.execute(sa.text("SELECT instance_id FROM associations ORDER BY ctid")).scalars().all()
     assert in_order == ["a", "b", "c"]
+
+
+@pytest.mark.rule("P8")
+def test_the_last_policy_that_a_limit_allows_goes_to_one_of_two(service: PolicyService) -> None:
+    service.set_limit(1)
+
+    def take(connection: sa.Connection) -> None:
+        limits.take(connection, PLACE_KEY)
+
+    _, error = overtaken(service.deps.database, take, lambda: error_of(service.create, "other"))
+    assert (error.reason, error.metadata) == ("POLICY_LIMIT", {"limit": "1", "used": "1"})
+    assert service.limit() == (1, 1)
+
+
+@pytest.mark.rule("P8")
+def test_a_place_that_is_just_given_back_is_taken(service: PolicyService) -> None:
+    service.set_limit(1)
+    service.create("nightly")
+    _, made = overtaken(
+        service.deps.database,
+        lambda connection: limits.give_back(connection, PLACE_KEY),
+        lambda: service.create("other"),
+    )
+    assert (made.name.rpartition("/")[2], service.limit()) == ("other", (1, 1))
+
+
+@pytest.mark.rule("P14")
+def test_a_replication_that_two_replicas_are_asked_for_makes_one_copy(service: PolicyService) -> None:
+    """The other one has looked whether there is a copy before the first one was there."""
+    source = service.create()
+    target = Target("cn-south-1", "", "", "")
+    asked = Idempotency.of(ReplicatePolicyRequest(name=POLICY, targets=[TO_SOUTH], request_id=REQUEST))
+    scoped = replace(asked, scope=f"{source.uid} cn-south-1")
+    copies: list[str] = []
+
+    def copy(connection: sa.Connection) -> None:
+        """What `replicate_policy` does in the transaction of a target."""
+        assert remembered(connection, schema.requests, scoped, START) is None
+        key = PolicyKey("acme", "cn-south-1", "the-first")
+        made = replica(policies.get(connection, PolicyKey("acme", "cn-north-1", "nightly")), target, key, "u-1", START)
+        policies.insert(connection, made)
+        limits.take(connection, key.place)
+        remember(connection, schema.requests, scoped, f"{made.uid} {key.policy_id}", START)
+        copies.append(key.name)
+
+    _, (result,) = overtaken(service.deps.database, copy, lambda: service.replicate(TO_SOUTH, request_id=REQUEST))
+    listed = service.policies.ListPolicies(ListPoliciesRequest(parent=SOUTH)).policies
+    assert ([each.name for each in listed], result.policy) == (copies, listed[0])
+
+
+def test_a_replication_that_is_asked_16_times_at_once_makes_one_copy(service: PolicyService) -> None:
+    service.create()
+    results = at_once([partial(service.replicate, TO_SOUTH, request_id=REQUEST)] * 16)
+    listed = service.policies.ListPolicies(ListPoliciesRequest(parent=SOUTH)).policies
+    answers = {result[0].policy.name if isinstance(result, list) else repr(result) for result in results}
+    assert [each.name for each in listed] == list(answers)
+
+
+@pytest.mark.rule("D1", "P11")
+def test_an_edit_that_waits_for_a_lease_counts_from_the_point_that_it_triggered(service: PolicyService) -> None:
+    service.create()
+    service.time.product.set(FIRST)
+
+    def lease(connection: sa.Connection) -> None:
+        """What `lease_triggers` does in its transaction."""
+        lease_triggers._trigger_due_policies(service.deps, connection, FIRST, 10)
+
+    weekly = Schedule(interval=Interval(count=1, unit=Interval.UNIT_WEEK))
+    _, edited = overtaken(service.deps.database, lease, lambda: service.update("schedule.interval", schedule=weekly))
+    assert (edited.last_execution_time, edited.next_execution_time) == (
+        to_proto(FIRST),
+        to_proto(FIRST + timedelta(days=7)),
+    )
+    (trigger,) = service.lease().triggers
+    assert trigger.scheduled_time == to_proto(FIRST)
+    assert len(service.ledger(edited.uid)) == 1
+
+
+@pytest.mark.rule("D1")
+def test_a_lease_passes_over_what_is_just_edited_and_takes_the_point_that_the_edit_triggered(
+    service: PolicyService,
+) -> None:
+    uid = service.create().uid
+    service.time.product.set(FIRST)
+    with service.deps.database.write() as connection:
+        policy = locked_policy(connection, PolicyKey("acme", "cn-north-1", "nightly"), "")
+        meanwhile = service.lease()
+        assert (list(meanwhile.triggers), meanwhile.next_due_time) == ([], to_proto(FIRST))
+        policies.update(connection, take_up_due_points(service.deps, connection, policy, FIRST))
+    (trigger,) = service.lease().triggers
+    assert (trigger.policy_uid, trigger.scheduled_time) == (uid, to_proto(FIRST))
+    assert service.lease().next_due_time == to_proto(FIRST + timedelta(days=1))
+    assert len(service.ledger(uid)) == 1
+
+
+@pytest.mark.rule("X10")
+def test_two_that_forget_history_take_turns(service: PolicyService) -> None:
+    """The second one finds that there is nothing left to do, and does not begin once more."""
+    tomorrow = START + timedelta(days=1)
+    _, wake = overtaken(
+        service.deps.database,
+        lambda connection: sweep.get(connection, Sweep.OLD_HISTORY),
+        lambda: purge_ledger(service.deps),
+        then=lambda connection: sweep.put(connection, Sweep.OLD_HISTORY, Position("0", tomorrow)),
+    )
+    assert wake == Wake(product=tomorrow)

@@ -21,7 +21,7 @@ from tests.support.suite import Suite, clients, load, running_suite
 
 DEMO = Path(suite_package.__file__).parent / "fleets" / "demo.yaml"
 ACME = "accounts/acme/regions/cn-north-1"
-COUNTS = {"quota": 9, "log set": 3, "log topic": 4, "instance": 40, "policy": 6, "association": 39}
+COUNTS = {"quota": 10, "log set": 3, "log topic": 4, "instance": 40, "policy": 6, "association": 39}
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,17 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def overtaken(db: Database, first: Callable[[sa.Connection], S], second: Callable[[], T]) -> tuple[S, T]:
+def overtaken(
+    db: Database,
+    first: Callable[[sa.Connection], S],
+    second: Callable[[], T],
+    *,
+    then: Callable[[sa.Connection], object] = lambda _: None,
+) -> tuple[S, T]:
     """What both answered: `first` in a transaction that commits only when `second` waits for it.
 
-    Fails if `second` ends without having waited.
+    `then` is what the transaction does before it commits, while `second` waits. Fails if `second` ends without having
+    waited, and with TransactionConflict if the two wait for each other.
     """
     with ThreadPoolExecutor(1) as pool:
         with db.write() as connection:
@@ -24,6 +31,7 @@ def overtaken(db: Database, first: Callable[[sa.Connection], S], second: Callabl
             waiting = pool.submit(second)
             wait_until(lambda: waiting.done() or waiters(db) == 1)
             assert not waiting.done(), "it did not wait"
+            then(connection)
         return answer, waiting.result()
 
 

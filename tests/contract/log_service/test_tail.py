@@ -80,6 +80,16 @@ def test_a_tail_tells_what_is_written_after_it_began_as_it_is_listed(with_topic:
     assert [found.sequence for found in entries(call, 1)] == [4]
 
 
+def test_what_another_replica_writes_is_told_within_a_second_or_so(with_topic: LogService, tmp_path: Path) -> None:
+    """Nobody tells this process of it: it looks once a second. A tail may go on at the other replica."""
+    call, token = begun(with_topic)
+    with running_log_service(tmp_path) as other:
+        other.write(entry("a"), entry("b"))
+        assert ids(call, 2) == ["a", "b"]
+        resumed = tail(other, token)
+        assert [list(next(resumed).entries), ids(resumed, 2)] == [[], ["a", "b"]]
+
+
 def test_entries_of_other_topics_are_not_told(with_topic: LogService) -> None:
     other = with_topic.create_topic(log_topic_id="other").name
     call, _ = begun(with_topic)

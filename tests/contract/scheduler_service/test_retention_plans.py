@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from autoimage.scheduler.v1.execution_service_pb2 import (
     ListImageTasksRequest,
@@ -14,6 +15,7 @@ from autoimage.scheduler.v1.execution_service_pb2 import (
 from autoimage.type.v1 import retention_pb2
 from scheduler_service.domain.retention import KeptImage, Retention
 from scheduler_service.store import kept_images, series
+from scheduler_service.store.schema import kept_images as kept_images_table
 from servicekit.errors import Code
 from servicekit.timestamps import to_proto
 from tests.support import START, error_of
@@ -56,9 +58,9 @@ def forget_what_was_put(world: World) -> Any:
     """Images without tasks are not for the world to judge."""
     yield
     with world.database.write() as connection:
-        connection.exec_driver_sql(
-            "DELETE FROM kept_images WHERE image LIKE '%img-daily-%' OR image LIKE '%img-weekly-%'"
-        )
+        name = kept_images_table.c.image
+        made = name.contains("img-daily-") | name.contains("img-weekly-")
+        connection.execute(sa.delete(kept_images_table).where(made))
 
 
 @pytest.mark.rule("X9")

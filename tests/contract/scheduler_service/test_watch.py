@@ -17,9 +17,11 @@ from autoimage.scheduler.v1.execution_service_pb2 import (
     WatchExecutionsResponse,
 )
 from scheduler_service.commands import watch_executions as command
+from scheduler_service.dependencies import Dependencies
 from scheduler_service.domain.executions import Kind, Missed
 from scheduler_service.steps.take_up import take_up
 from servicekit.errors import Code
+from tests.contract.scheduler_service.conftest import served
 from tests.support import START, error_of
 from tests.support.scheduler import World
 from tests.support.scheduler_values import PLACE, uid
@@ -51,11 +53,11 @@ def told(call: Iterator[WatchExecutionsResponse], count: int) -> list[Execution]
     return found
 
 
-def triggered(world: World, count: int, policy: str = "daily") -> None:
+def triggered(world: World, count: int, policy: str = "daily", deps: Dependencies | None = None) -> None:
     """So many executions, written in one transaction."""
     for number in range(count):
         world.add_trigger(policy=policy, kind=Kind.RUN_NOW, run_id=uid("run", policy, number))
-    take_up(world.deps)
+    take_up(deps or world.deps)
 
 
 def test_an_execution_is_told_when_it_begins_when_it_changes_and_when_it_ends(world: World, stub: Any) -> None:
@@ -75,6 +77,17 @@ def test_an_execution_is_told_when_it_begins_when_it_changes_and_when_it_ends(wo
     (ended,) = told(call, 1)
     assert ended == stub.GetExecution(GetExecutionRequest(name=world.executions()[-1].name))
     assert ended.state == Execution.STATE_SUCCEEDED
+
+
+def test_what_another_replica_writes_is_told_within_a_second_or_so(world: World, stub: Any) -> None:
+    """Nobody tells this process of it: it looks once a second. A watch may go on at the other replica."""
+    call, token = begun(stub)
+    other = world.replica("scheduler-2")
+    triggered(world, 2, deps=other)
+    seen = told(call, 2)
+    with served(other) as others:
+        resumed = watch(others, resume_token=token)
+        assert [list(next(resumed).executions), told(resumed, 2)] == [[], seen]
 
 
 def test_missed_points_and_cancelled_executions_are_told(world: World, stub: Any) -> None:

@@ -41,7 +41,7 @@ def compose(settings: Settings) -> Service:
         raise DatabaseTooNew("0009", "0002")
     if settings.step == "locked":
         raise DatabaseUnavailable("DATABASE_LOCKED", "the database is locked")
-    database.ping()
+    database.ping(WallClock())
 
     def step() -> Wake:
         if settings.step == "slow":
@@ -49,7 +49,7 @@ def compose(settings: Settings) -> Service:
         return Wake()
 
     loop = Loop("shelf", step, Clocks(product_clock(settings.product_clock), WallClock()))
-    shelf = Server(settings, [registration(ShelfServicer(_act))], database.ping)
+    shelf = Server(settings, [registration(ShelfServicer(_act))], lambda: database.ping(WallClock()))
     return Service(shelf, [loop], [database.dispose, lambda: print("closed", flush=True)])
 
 

@@ -8,17 +8,20 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from servicekit.clock import ManualClock, WallClock
 from servicekit.database import (
+    ClocksDiffer,
     Database,
     DatabaseUrlError,
     Limits,
+    check_clocks,
     check_url,
     constraint_name,
     key_column,
@@ -27,6 +30,7 @@ from servicekit.database import (
 )
 from servicekit.engines.sqlite import Sqlite
 from servicekit.errors import DatabaseUnavailable, NotFound
+from tests.support import START
 
 metadata = new_metadata()
 shelves = sa.Table("shelves", metadata, key_column(), sa.Column("name", sa.Text, nullable=False, unique=True))
@@ -203,7 +207,7 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     path.write_text("Dear Emma, " * 500)
     broken = Database(f"sqlite:///{path}")
     with pytest.raises(DatabaseUnavailable, match="file is not a database") as caught:
-        broken.ping()
+        broken.ping(WallClock())
     assert caught.value.reason == "DATABASE_UNAVAILABLE"
     assert path.read_text().startswith("Dear Emma")
     broken.dispose()
@@ -213,12 +217,12 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     broken = Database(f"sqlite:///{tmp_path}/file/books.db")
     with pytest.raises(DatabaseUnavailable, match=r"folder .*/file cannot be made") as caught:
-        broken.ping()
+        broken.ping(WallClock())
     assert caught.value.reason == "DATABASE_UNAVAILABLE"
 
 
 def test_a_disk_error_drops_the_connection_and_is_told(db: Database, path: Path) -> None:
-    db.ping()
+    db.ping(WallClock())
     db.dispose()
     path.with_name("books.db-wal").unlink(missing_ok=True)
     sound = path.read_bytes()
@@ -238,13 +242,41 @@ def test_a_wrong_statement_is_a_bug_and_not_an_outage(db: Database) -> None:
         connection.exec_driver_sql("SELECT * FROM missing")
 
 
-def test_ping_answers(db: Database) -> None:
-    db.ping()
+def test_a_ping_answers_whatever_the_clock_says_since_the_file_has_none(db: Database) -> None:
+    db.ping(ManualClock(datetime(1990, 1, 1, tzinfo=UTC)))
+
+
+@pytest.mark.parametrize(
+    ("behind", "took"),
+    [(-2, 0), (2, 0), (-2.5, 1), (2.5, 1), (0, 60), (0, -1)],  # the machine's clock may be set back meanwhile
+)
+def test_clocks_that_differ_by_2_seconds_beyond_half_the_round_trip_agree(behind: float, took: float) -> None:
+    check_clocks(at(behind + took / 2), at(0), at(took))
+
+
+@pytest.mark.parametrize(
+    ("behind", "took", "text"),
+    [
+        (-2.000_001, 0, "2.0 s ahead of"),
+        (2.000_001, 0, "2.0 s behind"),
+        (-2.500_001, 1, "2.5 s ahead of"),
+        (2.500_001, 1, "2.5 s behind"),
+        (3600, 60, "3600.0 s behind"),
+    ],
+)
+def test_clocks_that_differ_by_more_are_told(behind: float, took: float, text: str) -> None:
+    with pytest.raises(ClocksDiffer) as caught:
+        check_clocks(at(behind + took / 2), at(0), at(took))
+    assert str(caught.value) == f"the machine's clock is {text} the database's"
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
 
 
 def test_connections_that_are_all_in_use_are_told(hasty: Database) -> None:
     with hasty.read(), hasty.read(), ThreadPoolExecutor(1) as pool, pytest.raises(DatabaseUnavailable) as caught:
-        pool.submit(hasty.ping).result()
+        pool.submit(hasty.ping, WallClock()).result()
     assert caught.value.reason == "DATABASE_LOCKED"
 
 
@@ -324,8 +356,8 @@ def test_a_url_is_shown_without_its_password() -> None:
 
 def test_a_service_with_sqlite_loads_neither_the_driver_nor_the_dialect_of_postgresql(path: Path) -> None:
     script = (
-        "import sys; from servicekit.database import Database; "
-        f"Database('sqlite:///{path}').ping(); "
+        "import sys; from servicekit.clock import WallClock; from servicekit.database import Database; "
+        f"Database('sqlite:///{path}').ping(WallClock()); "
         "print([m for m in sys.modules if m in ('psycopg', 'sqlalchemy.dialects.postgresql')])"
     )
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from servicekit.database import Database, new_metadata
-from servicekit.sql import contains, insert_missing, rows_in
+from servicekit.sql import contains, insert_missing, insert_or_update, rows_in
 
 metadata = new_metadata()
 quotas = sa.Table(
@@ -44,6 +44,17 @@ def test_missing_rows_are_inserted_and_the_others_left_alone(connection: sa.Conn
     insert_missing(connection, quotas, [])
     used = dict(connection.execute(sa.select(quotas.c.account, quotas.c.used).where(quotas.c.number == 1)).all())
     assert (used["a"], used["c"]) == (5, 0)
+
+
+def test_rows_are_inserted_or_updated_where_their_keys_are_there(connection: sa.Connection) -> None:
+    rows = [{"account": "a", "number": 1, "used": 2}, {"account": "c", "number": 1, "used": 3}]
+    insert_or_update(connection, quotas, rows, {"used": quotas.c.used + 1})
+    insert_or_update(connection, quotas, [], {"used": None})
+    used = dict(connection.execute(sa.select(quotas.c.account, quotas.c.used).where(quotas.c.number == 1)).all())
+    assert (used["a"], used["b"], used["c"]) == (6, 5, 3)
+    insert_or_update(connection, quotas, rows, {"used": None})
+    used = dict(connection.execute(sa.select(quotas.c.account, quotas.c.used).where(quotas.c.number == 1)).all())
+    assert (used["a"], used["b"], used["c"]) == (2, 5, 3)
 
 
 def test_rows_are_found_by_several_columns_at_once(connection: sa.Connection) -> None:

@@ -1,0 +1,108 @@
+"""The services' databases: SQLite as in production, in memory, with a place to die at before and after each statement.
+
+A task may stand back before a transaction, never inside one: SQLite has one writer. So what races show on engines with
+many writers is not shown here; what crashes and late messages show is.
+"""
+
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from servicekit.database import Database
+
+Place = Callable[[str, bool], None]
+"""Called wherever a process may die: the name of that place, and whether it is in a transaction that writes."""
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """For the databases of a run: in memory, where the machine has such a folder."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="simulation-", dir=memory if memory.is_dir() else None) as path:
+        yield Path(path)
+
+
+@contextmanager
+def unsynced() -> Iterator[None]:
+    """Within the block no connection waits for a disk: the machine lives on, only processes die."""
+
+    def prepare(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(sa.pool.Pool, "connect", prepare)
+    try:
+        yield
+    finally:
+        event.remove(sa.pool.Pool, "connect", prepare)
+
+
+class SimulatedDatabase(Database):
+    """One database file, shared by all processes of its service."""
+
+    def __init__(self, path: Path, stand_back: Callable[[], None], place: Place) -> None:
+        super().__init__(f"sqlite:///{path}")
+        self.path = path
+        self.watchers: list[Callable[[], None]] = []
+        self._stand_back = stand_back
+        self._place = place
+        self._writing = False
+        for transaction in (super().read, super().write):
+            with transaction() as connection:
+                event.listen(connection.engine, "before_cursor_execute", self._before_statement)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        self._stand_back()
+        with super().read() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        self._stand_back()
+        self._writing = True
+        try:
+            with super().write() as connection:
+                yield connection
+                self._place("COMMIT", True)
+        finally:
+            self._writing = False
+        for told in self.watchers:
+            told()
+        self._place("after COMMIT", True)
+
+    def copy_to(self, path: Path) -> None:
+        """As it is after the last commit."""
+        with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(path)) as target:
+            source.backup(target)
+
+    def restore_from(self, path: Path) -> None:
+        """As it was when it was copied. Nobody may be using it."""
+        self.dispose()
+        for suffix in ("-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(self.path)) as target:
+            source.backup(target)
+
+    def _before_statement(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if not statement.startswith("BEGIN"):
+            self._place(_gist(statement), self._writing)
+
+
+_gists: dict[str, str] = {}
+
+
+def _gist(statement: str) -> str:
+    """`UPDATE image_tasks` is enough to tell the statements of a step apart."""
+    known = _gists.get(statement)
+    if known is None:
+        words = statement.split()
+        marker = {"SELECT": "FROM", "DELETE": "FROM", "INSERT": "INTO", "UPDATE": "UPDATE"}.get(words[0], words[0])
+        table = words[words.index(marker) + 1] if marker in words[:-1] else "?"
+        known = _gists[statement] = f"{words[0]} {table.strip('(')}"
+    return known
