@@ -99,10 +99,11 @@ class Cluster:
             replica.kill()
 
     def kill_scheduler(self) -> None:
-        """One of them; it is started again."""
+        """One of them; it is there again when this returns."""
         scheduler = next(replica for replica in self.replicas if replica.service == "scheduler_service")
         scheduler.kill()
         scheduler.start()
+        scheduler.wait_until_ready()
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class Storm:
         if time.monotonic() < self._next:
             return
         if self._undo is not None:
-            self._end()
+            self.lull()
             self._next = time.monotonic() + self._random.uniform(0, 0.3)
         elif not self.is_over:
             names = list(self._disasters)
@@ -64,9 +64,10 @@ class Storm:
     def calm(self) -> None:
         """Ends what goes on, and strikes no more."""
         self._kills = 0
-        self._end()
+        self.lull()
 
-    def _end(self) -> None:
+    def lull(self) -> None:
+        """Ends what goes on: a process that is started needs its database."""
         if self._undo is not None:
             self._undo()
             self._undo = None

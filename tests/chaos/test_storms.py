@@ -56,9 +56,10 @@ class _Life:
         outcomes = apply_fleet(self._clients, self._fleet, START)
         assert not [outcome for outcome in outcomes if outcome.result in (Result.FAILED, Result.DIFFERENT)]
         lost, back = OUTAGE
-        story = Story(self._clients, self._cluster.kill_scheduler, self._model, lambda *_: None)
+        story = Story(self._clients, self._kill_scheduler, self._model, lambda *_: None)
         events = [*story.events(), Event(back + timedelta(hours=6), self._keep_less)]
         self._driver_at(START).run(lost, [event for event in events if event.at <= lost])
+        self._storm.lull()
         self._cluster.kill()
         write_clock(self._clock, back)
         self._cluster.start()
@@ -69,6 +70,10 @@ class _Life:
         self._storm.calm()
         driver.drain()
         return [*self._differences(), *self._findings(Period(START, driver.now + _DAY))]
+
+    def _kill_scheduler(self) -> None:
+        self._storm.lull()
+        self._cluster.kill_scheduler()
 
     def _keep_less(self) -> None:
         """Of the web servers. Their images of before go when they get their next, a few hours later."""
