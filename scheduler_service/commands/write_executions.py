@@ -13,6 +13,7 @@ from scheduler_service.domain.executions import (
     Kind,
     Trigger,
     build_request_id,
+    due_time,
     execution_key,
     executions_of,
     planned_start,
@@ -108,7 +109,6 @@ def _tasks(trigger: Trigger, execution: Execution, product: datetime, operating:
         return
     key = execution_key(execution.kind, execution.scheduled_time, execution.run_id)
     for instance in trigger.instances:
-        planned = planned_start(execution, instance.name, trigger.spread)
         yield Task(
             execution_uid=execution.uid,
             instance=instance.name,
@@ -116,11 +116,11 @@ def _tasks(trigger: Trigger, execution: Execution, product: datetime, operating:
             association_uid=instance.association_uid,
             request_id=build_request_id(execution.policy_uid, key, instance.name),
             trigger_time=execution.trigger_time,
-            planned_start_time=planned,
+            planned_start_time=planned_start(execution, instance.name, trigger.spread),
             state=TaskState.PENDING,
             phase=Phase.SEND,
             create_time=product,
-            due_product=planned,
+            due_product=due_time(execution, instance.name, trigger.spread),
             due_operating=operating,
         )
 

@@ -175,14 +175,17 @@ def build_request_id(policy_uid: str, key: str, instance: str) -> str:
 
 
 def planned_start(execution: Execution, instance: str, spread: timedelta) -> datetime:
-    """When the build of an instance is to begin (D6): the execution's time, and the instance's own offset.
+    """When the build of an instance is to begin (D6): when it is due, but not before the moment of triggering."""
+    return max(due_time(execution, instance, spread), execution.trigger_time)
 
-    What is late or asked for by a user counts from the moment of triggering, before which nothing begins; a user's run
-    is not spread.
+
+def due_time(execution: Execution, instance: str, spread: timedelta) -> datetime:
+    """What a task's turn goes by (X7): the execution's time, and the instance's own offset.
+
+    What is late or asked for by a user counts from the moment of triggering; a user's run is not spread.
     """
     if execution.kind is Kind.SCHEDULED:
-        own = execution.scheduled_time + spread_offset(execution.policy_uid, instance, spread)
-        return max(own, execution.trigger_time)
+        return execution.scheduled_time + spread_offset(execution.policy_uid, instance, spread)
     if execution.kind is Kind.CATCH_UP:
         return execution.trigger_time + spread_offset(execution.policy_uid, instance, spread)
     return execution.trigger_time

@@ -267,9 +267,12 @@ def _busy(task: Task, reason: str, product: datetime, operating: datetime) -> Ta
 
 
 def past_window(task: Task, product: datetime, operating: datetime, *, paused: bool) -> Task:
-    """The end of a task for which no build was accepted within the start window; says what stood in the way last."""
+    """The end of a task for which no build was accepted within the start window; says what stood in the way last.
+
+    Resolved even if it was never sent as far as we know: we may be a database of before, restored after it was.
+    """
     reason = "REGION_PAUSED" if paused else task.reason or "START_WINDOW_PASSED"
-    return ending(task, TaskState.FAILED, reason, product, operating)
+    return ending(replace(task, sent=True), TaskState.FAILED, reason, product, operating)
 
 
 def observed(task: Task, build: Build | None, product: datetime, operating: datetime) -> Task:

@@ -13,6 +13,8 @@ from scheduler_service.steps.follow import follow
 from scheduler_service.steps.resolve import resolve
 from scheduler_service.steps.send import send
 from scheduler_service.steps.take_up import take_up
+from scheduler_service.store import executions as execution_store
+from scheduler_service.store import tasks as task_store
 from servicekit.errors import InternalError, Unavailable
 from servicekit.loop import Wake
 from tests.support import START
@@ -386,12 +388,30 @@ def test_past_the_start_window_a_build_that_compute_had_accepted_is_followed(wor
     assert world.compute.made == 1
 
 
+@pytest.mark.rule("X1", "X6")
+def test_a_task_of_a_restored_database_is_resolved_before_it_fails_for_its_window(world: World) -> None:
+    """Its image was built after the copy was taken, in which the task had not been sent yet."""
+    world.add_trigger("i-1")
+    take_up(world.deps)
+    copy, execution = world.task(), world.execution()
+    world.settle()
+    image = world.task().image
+    with world.database.write() as connection:
+        task_store.update(connection, [copy])
+        execution_store.close(connection, [execution])
+        execution_store.count_ended(connection, {execution.uid: {"succeeded": -1}}, {execution.uid: 1})
+    world.pass_time(2 * WINDOW)
+    world.run_until_idle()
+    assert (world.task().state, world.task().image) == (TaskState.SUCCEEDED, image)
+    assert world.compute.made == 1
+
+
 @pytest.mark.rule("X5")
 @pytest.mark.parametrize("late", [timedelta(0), MICROSECOND])
 @pytest.mark.parametrize(
     ("kind", "scheduled", "triggered"),
     [
-        (Kind.SCHEDULED, START - WINDOW, START),
+        (Kind.SCHEDULED, START - WINDOW, START - WINDOW),
         (Kind.CATCH_UP, START - DAY, START - WINDOW),
         (Kind.RUN_NOW, START - WINDOW, START - WINDOW),
     ],
@@ -555,7 +575,8 @@ def test_past_the_start_window_a_task_does_not_wait_for_the_policy_service(world
     world.pass_time(WINDOW + MICROSECOND)
     world.run_until_idle()
     assert world.outcomes() == [("i-1", "FAILED", "POLICY_SERVICE_UNAVAILABLE")]
-    assert (world.compute.creates, world.compute.resolves, world.task().attempt_count) == ([], {}, 0)
+    given_up = {world.task().request_id: 1}
+    assert (world.compute.creates, world.compute.resolves, world.task().attempt_count) == ([], given_up, 0)
 
 
 # X6: deleted, disassociated, moved

@@ -71,7 +71,7 @@ def test_a_start_window_that_passes_while_the_region_is_paused_fails_the_task(wo
     assert world.outcomes() == [("i-1", "PENDING", "")]
     world.live(MICROSECOND)
     assert world.outcomes() == [("i-1", "FAILED", "REGION_PAUSED")]
-    assert (world.compute.creates, world.compute.resolves) == ([], {})
+    assert (world.compute.creates, world.compute.resolves) == ([], {world.task().request_id: 1})
     assert world.execution().state is ExecutionState.FAILED
 
 

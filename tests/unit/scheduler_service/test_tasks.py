@@ -236,9 +236,11 @@ def test_a_final_refusal_ends_the_task_once_it_is_resolved(trouble: Trouble, sta
     ("reason", "told"), [("", "START_WINDOW_PASSED"), ("POLICY_SERVICE_UNAVAILABLE", "POLICY_SERVICE_UNAVAILABLE")]
 )
 def test_past_the_window_a_task_says_what_stood_in_the_way_last(reason: str, told: str) -> None:
-    after = past_window(a_task(reason=reason), LATER, OPERATING, paused=False)
-    assert (after.state, after.reason, after.end_time) == (TaskState.FAILED, told, LATER)
-    assert past_window(a_sent_task(reason=reason), LATER, OPERATING, paused=False).phase is Phase.RESOLVE
+    for task in (a_task(reason=reason), a_sent_task(reason=reason)):
+        after = past_window(task, LATER, OPERATING, paused=False)
+        assert (after.phase, after.end_state, after.end_reason) == (Phase.RESOLVE, TaskState.FAILED, told)
+        end = resolved(after, None, LATER, OPERATING)
+        assert (end.state, end.reason, end.end_time) == (TaskState.FAILED, told, LATER)
     assert past_window(a_task(reason=reason), LATER, OPERATING, paused=True).reason == "REGION_PAUSED"
 
 
