@@ -63,7 +63,6 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.rule("D3", "D4")
-@pytest.mark.timeout(1800)
 @pytest.mark.prove
 @pytest.mark.timeout(7200)
 def test_a_backlog_drains_in_flat_memory_without_starving_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
