@@ -13,7 +13,7 @@ from tests.simulation.world import SCHEDULERS
 
 pytestmark = pytest.mark.timeout(900)  # a loaded machine is no failure
 
-SEEDS = 40
+SEEDS = 25
 
 
 @pytest.mark.rule("X1", "X2", "X3", "X6", "D1", "D3", "D4", "P13", "L3", "Q1")
