@@ -52,3 +52,9 @@ def test_policy_takes_what_fits_in_order() -> None:
 def test_instance_that_is_linked_already_takes_no_room_whatever_disk_it_has_now() -> None:
     decision = decide(policy(100), ["web"], {"web": SystemDisk.LOCAL}, linked("web"))
     assert (decision.link, decision.refuse) == ([], {})
+
+
+def test_instance_that_is_linked_already_does_not_keep_those_after_it_out() -> None:
+    found: dict[str, SystemDisk | ServiceError] = dict.fromkeys(["web", "new"], SystemDisk.CLOUD)
+    decision = decide(policy(), ["web", "new"], found, linked("web"))
+    assert (decision.link, decision.refuse) == (["new"], {})
