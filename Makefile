@@ -42,7 +42,7 @@ simulate: $(DEV) ## simulate everything that can go wrong (SEEDS=1000; SEED=17 r
 prove: $(DEV) ## the storms, the simulation and a backlog at full size: takes hours
 	@$(BIN)/python -m pytest -n 0 -m prove tests/chaos
 	@$(BIN)/python -m tests.simulation --seeds 10000
-	@AUTOIMAGE_BACKLOG=100000 $(BIN)/python -m pytest -n 0 -m prove tests/simulation/test_backlog.py
+	@AUTOIMAGE_BACKLOG=100000 $(BIN)/python -m pytest -n 0 tests/simulation/test_backlog.py
 
 proto: $(DEV) ## write autoimage/ anew from protos/
 	@$(BIN)/python -m tools.generate
