@@ -112,12 +112,14 @@ def _read(databases: sqlite3.Connection, ledger: Ledger, now: int, compute_time:
     for image in images:
         ledger.built.setdefault((image.execution, image.instance), set()).add(image.name)
     quotas = _rows(databases, "SELECT account, region, kind, own_limit, used FROM compute_sim.quotas")
+    used = {(_place(quota), quota["kind"]): quota["used"] for quota in quotas}
+    ledger.see_used(used)
     return Facts(
         now=now,
         runs=list(runs.values()),
         tasks=list(_tasks(databases, runs)),
         images=images,
-        used={(_place(q), q["kind"]): q["used"] for q in quotas},
+        used=used,
         limits={(_place(q), q["kind"]): q["own_limit"] for q in quotas},
         disks=Counter(
             _place(row)

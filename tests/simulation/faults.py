@@ -110,7 +110,7 @@ def crash_call(victim: Victim) -> None:
 
 def _set_snare(victim: Victim, activity: str) -> None:
     draw = victim.draw
-    lasts = draw.choice([SECOND, 5 * SECOND, 20 * SECOND, 2 * MINUTE, 40 * MINUTE])
+    lasts = draw.choice([SECOND, 5 * SECOND, 20 * SECOND, 2 * MINUTE, 70 * MINUTE])
     reads_too = draw.random() < 0.3
     victim.world.snares.append(Snare(activity, draw.randint(1, 16), lasts, reads_too))
 
@@ -277,7 +277,7 @@ def _copy(victim: Victim, services: Sequence[str], age: int) -> None:
             victim.ledger.restore(Restoration(service, copied, world.kernel.now), known)
         if COMPUTE in services:
             read = facts.read(world.folder, victim.ledger, world.kernel.now, 0, logs=False)
-            victim.ledger.forget_all_but(read.instances, [image.name for image in read.images])
+            victim.ledger.forget_all_but(read.instances, [image.name for image in read.images], read.used)
 
     world.kernel.at(copied + age, lambda: _when_users_rest(victim, bring_back))
 

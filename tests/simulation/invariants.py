@@ -61,9 +61,11 @@ def quota_is_what_exists(facts: Facts, ledger: Ledger) -> Iterator[str]:
 
 
 def quota_is_passed_only_if_lowered(facts: Facts, ledger: Ledger) -> Iterator[str]:
-    for key, limit in facts.limits.items():
-        if limit is not None and facts.used[key] > limit and key not in ledger.lowered_limits:
-            yield f"{key[1]} of {key[0]}: {facts.used[key]} used of {limit}"
+    """And then nothing is added: what is used beyond the limit was there when it was set."""
+    for (place, kind), limit in facts.limits.items():
+        used, was_there = facts.used[place, kind], ledger.over_limit.get((place, kind), 0)
+        if limit is not None and used > max(limit, was_there) and f"{place}/quotas/{kind}" not in ledger.busy:
+            yield f"{kind} of {place}: {used} used of {limit}; {was_there} were when that was set"
 
 
 def no_ended_task_has_a_live_image(facts: Facts, ledger: Ledger) -> Iterator[str]:
@@ -113,9 +115,14 @@ def twelve_hours_apart(facts: Facts, ledger: Ledger) -> Iterator[str]:
     for run in facts.runs:
         if run.kind in ("SCHEDULED", "CATCH_UP"):
             points[run.policy_uid].add(run.scheduled_time)
+    clock, restorations = ledger.policy_clock, ledger.restored(POLICY)
     for uid, times in points.items():
         ordered = sorted(times)
         for earlier, later in pairwise(ordered):
+            if any(
+                clock.shown(each.copied) <= later and earlier <= clock.shown(each.restored) for each in restorations
+            ):
+                continue
             if later - earlier < 12 * HOUR:
                 yield f"policy {uid} ran at {earlier} and again at {later}"
 

@@ -4,8 +4,8 @@ Moments named `…_time` are microseconds since 1970 by the policy service's pro
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -149,8 +149,8 @@ class Ledger:
     forgotten_policies: set[str] = field(default_factory=set)
     built: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """Every image ever seen of an execution and instance."""
-    lowered_limits: set[tuple[str, str]] = field(default_factory=set)
-    """Account and kind of quotas that a limit was ever lowered of."""
+    over_limit: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By place and kind of quota: what was used when the limit was set last, less what has gone since."""
     busy: set[str] = field(default_factory=set)
     """Names that an unfinished change of a user is about."""
     stepped_back: int = 0
@@ -169,6 +169,10 @@ class Ledger:
     def restored(self, service: str, since: int = 0) -> list[Restoration]:
         return [each for each in self.restorations if each.service == service and each.restored >= since]
 
+    def see_used(self, used: Mapping[tuple[str, str], int]) -> None:
+        """What has gone may not come back beyond the limit."""
+        self.over_limit = {key: min(most, used.get(key, 0)) for key, most in self.over_limit.items()}
+
     def say_farewell(self, instances: Iterable[str], now: int, why: str) -> None:
         for instance in instances:
             _, association_uid = self.known.associations.pop(instance)
@@ -179,10 +183,17 @@ class Ledger:
         self.restorations.append(restoration)
         if restoration.service == "policy_service":
             self.forgotten_policies |= self.known.policies.keys() - known.policies.keys()
+            said = set(self.known.farewells)
+            known.farewells = [
+                each if each in said else replace(each, told=restoration.restored) for each in known.farewells
+            ]
             self.known = known
 
-    def forget_all_but(self, instances: Iterable[str], images: Iterable[str]) -> None:
-        """Compute has lost all others."""
+    def forget_all_but(
+        self, instances: Iterable[str], images: Iterable[str], used: Mapping[tuple[str, str], int]
+    ) -> None:
+        """Compute has lost all others, and its limits are those of before."""
         self.instances &= set(instances)
+        self.over_limit = dict(used)
         there = set(images)
         self.built = {key: names & there for key, names in self.built.items()}

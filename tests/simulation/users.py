@@ -236,8 +236,9 @@ def _associate(user: User, policy: KnownPolicy, instances: Sequence[str]) -> Non
 
 def _set_limit(user: User, kind: str, limit: int) -> None:
     quota = compute_pb2.Quota(name=f"{user.place}/quotas/{kind}", limit=limit)
-    user.ledger.lowered_limits.add((user.place, kind)) if limit < 100 else None
-    user.call(user.quotas.UpdateQuota, quota_service_pb2.UpdateQuotaRequest(quota=quota))
+    with user.alone_with([quota.name]):
+        answer = user.call(user.quotas.UpdateQuota, quota_service_pb2.UpdateQuotaRequest(quota=quota))
+        user.ledger.over_limit[user.place, kind] = answer.used
 
 
 # Operations
@@ -434,9 +435,8 @@ def run_now(user: User) -> None:
 def change_limit(user: User) -> None:
     """Often to what is used already, or less."""
     limit = user.draw.choice([0, 3, 6, 12, 200, 200])
-    with user.alone_with([f"{user.place}/quotas/images"]):
-        user.tell(f"sets its limit of images to {limit}")
-        _set_limit(user, "images", limit)
+    user.tell(f"sets its limit of images to {limit}")
+    _set_limit(user, "images", limit)
 
 
 def delete_image(user: User) -> None:
