@@ -27,13 +27,14 @@ class Owner:
 
 
 class Task:
-    """One line of work. `activity` names it in the story and in the coverage."""
+    """One line of work. `activity` names it in the story and in the coverage; a `quiet` one makes no work for others."""
 
     def __init__(self, number: int, owner: Owner, activity: str, work: Callable[[], None]) -> None:
         self.number = number
         self.owner = owner
         self.activity = activity
         self.dead = False
+        self.quiet = False
         self.turn = 0
         self.passed: dict[str, int] = {}
         self.greenlet = greenlet(self._run)
@@ -85,10 +86,10 @@ class Kernel:
             self.at(until, lambda: self._resume(task, turn, woken=False))
         return bool(self._hub.switch())
 
-    def wake(self, task: Task) -> None:
-        """The task's present wait ends now."""
+    def wake(self, task: Task, after: int = 0) -> None:
+        """The task's present wait ends now, or so much later."""
         turn = task.turn
-        self.at(self.now, lambda: self._resume(task, turn, woken=True))
+        self.at(self.now + after, lambda: self._resume(task, turn, woken=True))
 
     def kill(self, owner: Owner) -> None:
         """All tasks of the owner die where they wait. If the caller is one of them, it has to raise Crash itself."""

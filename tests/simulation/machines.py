@@ -16,7 +16,8 @@ from tests.simulation.kernel import HOUR, MILLISECOND, SECOND, Kernel, Owner, Ta
 START = datetime(2026, 3, 2, tzinfo=UTC)
 """When a run begins, by a clock that is right."""
 _MICROSECOND = timedelta(microseconds=1)
-_LOOKS = (SECOND // 5, 2 * SECOND, 15 * SECOND, 30 * SECOND)
+_LOOKS = (SECOND // 2, 15 * SECOND, 35 * SECOND)
+_ROUSED = (0, 50 * MILLISECOND)
 _POLL_GROWTH, _LAST_POLL = 16, 6 * HOUR
 
 
@@ -47,7 +48,7 @@ class LoopSpec:
 
     `watches` are the databases whose commits, by anybody, the loop notices at its next poll. Others wake it only as it
     wished, so that a wish that is wrong shows. `polls`: whether it also looks when nothing it watches has changed, ever
-    less often: for what comes due without its being told.
+    less often: for what comes due without its being told. `quiet`: what it writes is work for nobody, so that nobody looks.
     """
 
     name: str
@@ -56,6 +57,7 @@ class LoopSpec:
     polls: bool = False
     first_poll: int = 35 * SECOND
     notified: bool = True
+    quiet: bool = False
 
 
 @dataclass
@@ -137,21 +139,24 @@ class Loop:
         for database in spec.watches:
             database.watchers.append(self.look_soon)
         self._task: Task = self._kernel.spawn(machine, spec.name, self._run)
+        self._task.quiet = spec.quiet
 
     def wake(self) -> None:
         self._woken = True
         self._end_wait()
 
     def _end_wait(self) -> None:
-        """A step in progress is left alone: it may be waiting for an answer."""
+        """A step in progress is left alone: it may be waiting for an answer. Nobody is roused in no time."""
         if self._waiting:
-            self._kernel.wake(self._task)
+            self._kernel.wake(self._task, self._machine.draw.randint(*_ROUSED))
 
     def look_soon(self) -> None:
         """Another process has changed what the loop watches: its next poll will find that."""
-        self._poll = self.spec.first_poll
         task = self._kernel.current
-        if self._look_at is None and (task is None or task.owner is not self._machine):
+        if task is not None and (task.quiet or task.owner is self._machine):
+            return
+        self._poll = self.spec.first_poll
+        if self._look_at is None:
             self._look_at = self._kernel.now + self._machine.draw.choice(_LOOKS)
             self._kernel.at(self._look_at, self._look)
 
@@ -185,14 +190,12 @@ class Loop:
         if wish.at_once or self._woken:
             self._kernel.sleep(MILLISECOND)
             return
-        ends = [
-            self._poll_end(),
-            _end(self._machine.product, wish.product),
-            _end(self._machine.operating, wish.operating),
-        ]
+        wishes = [_end(self._machine.product, wish.product), _end(self._machine.operating, wish.operating)]
         self._waiting = True
-        self._kernel.wait(min((end for end in ends if end is not None), default=None))
+        self._kernel.wait(min((end for end in [self._poll_end(), *wishes] if end is not None), default=None))
         self._waiting = False
+        if any(end is not None and end <= self._kernel.now for end in wishes):
+            self._poll = self.spec.first_poll
 
     def _poll_end(self) -> int | None:
         if not self.spec.polls:

@@ -14,6 +14,8 @@ from tests.simulation.users import OPERATIONS
 ACCOUNTS = ("acme", "umbra")
 POLICIES = 10
 """Of each account, when a run begins."""
+_SLOTS = (1, 1, 2)
+"""Few: the more is due at one moment, the more gets into each other's way."""
 _OPERATIONS = (14, 22)
 _FAULTS = (6, 12)
 _SET_UP = 10 * MINUTE
@@ -51,7 +53,7 @@ class Plan:
 def plan(seed: int, only: Collection[str] = ()) -> Plan:
     """`only`: the names of the faults that strike, if not all kinds are to."""
     draw = random.Random(f"{seed}/plan")
-    slots = tuple(sorted(draw.sample(range(45, 23 * 60, 15), draw.randint(1, 3))))
+    slots = tuple(sorted(draw.sample(range(45, 23 * 60, 15), draw.choice(_SLOTS))))
     slots = tuple(minutes * MINUTE for minutes in slots)
     days = 3
     faults = {fault: weight for fault, weight in FAULTS.items() if not only or fault.__name__ in only}

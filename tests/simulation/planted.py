@@ -105,11 +105,12 @@ def outbox_emptied_before_acceptance(patch: pytest.MonkeyPatch) -> None:
     """Log entries are deleted, then delivered."""
 
     def deliver_late(deps: Any) -> Wake:
-        with deps.database.write() as connection:
+        with deps.database.read() as connection:
             waiting = outbox.oldest(connection, claims.BATCH)
-            outbox.remove(connection, [item.id for item in waiting])
         if not waiting:
             return Wake()
+        with deps.database.write() as connection:
+            outbox.remove(connection, [item.id for item in waiting])
         results = deps.logs.write([item.entry for item in waiting])
         return Wake(at_once=Delivery.FAILED not in results)
 
@@ -123,8 +124,10 @@ def next_time_in_a_second_transaction(patch: pytest.MonkeyPatch) -> None:
 
     def lease_and_move_on(deps: Any, scheduler: str, most: int) -> Any:
         leased = lease(deps, scheduler, most)
-        with deps.database.write() as connection:
-            update(connection, moved_on.pop(getcurrent(), []))
+        moved = moved_on.pop(getcurrent(), [])
+        if moved:
+            with deps.database.write() as connection:
+                update(connection, moved)
         return leased
 
     patch.setattr(policies, "update_triggered", lambda _, moved: moved_on.setdefault(getcurrent(), []).extend(moved))

@@ -285,9 +285,9 @@ class World:
 
 
 def _now_and_then(name: str, step: Callable[[], Wake]) -> LoopSpec:
-    """What a service does by itself and nobody waits for: every few hours only, whatever it wishes, to save time."""
+    """What a service does by itself and nobody waits for: twice a day only, whatever it wishes, to save time."""
 
     def run() -> Wake:
         return Wake(at_once=step().at_once)
 
-    return LoopSpec(name, run, polls=True, first_poll=6 * HOUR, notified=False)
+    return LoopSpec(name, run, polls=True, first_poll=12 * HOUR, notified=False, quiet=True)
