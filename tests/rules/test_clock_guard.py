@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from autoimage.policy.v1.policy_pb2 import DiskSelection, Logging, ScheduleEvent
+from autoimage.policy.v1.policy_service_pb2 import ReplicationTarget
 from autoimage.type.v1.retention_pb2 import Retention
 from policy_service.commands import update_policy as command
 from servicekit.clock_guard import guarded
@@ -77,6 +78,28 @@ def test_what_would_settle_points_by_a_doubtful_time_is_refused(
     guard.doubts = True
     assert error_of(change, service).reason == "PRODUCT_TIME_DOUBTFUL"
     assert service.get() == before
+
+
+@pytest.mark.rule("P3", "P14", "D5")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda service: service.create("other", schedule=schedule(366 * DAY)),
+        lambda service: service.replicate(ReplicationTarget(region="cn-south-1")),
+        lambda service: service.execute(),
+    ],
+)
+def test_what_would_begin_at_a_doubtful_time_is_refused(
+    service: PolicyService, guard: Doubt, call: Callable[[PolicyService], object]
+) -> None:
+    service.time.product.advance(365 * DAY)
+    guard.doubts = True
+    error = error_of(call, service)
+    assert (error.code, error.reason) == (Code.UNAVAILABLE, "PRODUCT_TIME_DOUBTFUL")
+    assert service.limit()[1] == 1
+    service.time.product.set(START)
+    guard.doubts = False
+    assert list(service.lease().triggers) == []
 
 
 @pytest.mark.rule("P1", "P2", "P5", "P7", "P9")
