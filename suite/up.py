@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from suite.folder import DataFolder
+from suite.output import stop_printing
 from suite.supervisor import Supervisor, running
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -68,7 +69,11 @@ def _stop_asked() -> Iterator[_Asked]:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    """The suite goes on, and its services are watched, also when nobody reads any more."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        stop_printing()
 
 
 def _table(suite: Supervisor, addresses: Mapping[str, str]) -> str:
