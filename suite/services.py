@@ -98,6 +98,17 @@ def environment(
     return {**environ, **settings}
 
 
+def overruled(environ: Mapping[str, str]) -> list[str]:
+    """The settings in `environ` that the suite tells its services by itself: databases, clocks, whom to ask."""
+    told = {
+        name
+        for service in SERVICES
+        for name in environment(service, default_addresses(), Path(), "wall", {})
+        if name != f"{service.upper()}_LISTEN"
+    }
+    return sorted(told & environ.keys())
+
+
 def wait_until_ready(address: str, is_running: Callable[[], bool], seconds: float) -> bool:
     """Whether the service at this address said that it is ready, within this time and before `is_running` was false."""
     end = time.monotonic() + seconds

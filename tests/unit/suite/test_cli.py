@@ -111,6 +111,18 @@ def test_addresses_that_are_none_are_all_told(
     ]
 
 
+def test_settings_that_up_would_overrule_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("POLICY_SERVICE_DATABASE_URL", "postgresql://autoimage:secret@localhost/policy_service")
+    assert main(["up", "--data", str(tmp_path / "data")]) == 2
+    assert capsys.readouterr().err == (
+        "POLICY_SERVICE_DATABASE_URL is not for `autoimage up`, which says it by itself: unset it, or start each "
+        "service alone\n"
+    )
+    assert not (tmp_path / "data").exists()
+
+
 def test_without_a_running_suite_each_service_is_told_to_be_silent(capsys: pytest.CaptureFixture[str]) -> None:
     addresses = free_addresses()
     assert main(["confirm-clock", "--ports", ports(addresses), "2030-01-07T02:00:00Z"]) == 2

@@ -7,7 +7,7 @@ import pytest
 
 from suite.clients import SERVICES, default_addresses
 from suite.errors import SuiteError
-from suite.services import addresses_from, environment, free_addresses, is_free, why_not_free
+from suite.services import addresses_from, environment, free_addresses, is_free, overruled, why_not_free
 
 DATA = Path("/data")
 
@@ -38,6 +38,12 @@ def test_what_is_no_address_to_listen_on_is_told_with_its_variable(text: str) ->
     with pytest.raises(SuiteError) as caught:
         addresses_from({"LOG_SERVICE_LISTEN": text, "COMPUTE_SIM_LISTEN": "[::1]:65535"})
     assert caught.value.problems == (f"LOG_SERVICE_LISTEN: must be an address such as 127.0.0.1:50051, is {text!r}",)
+
+
+def test_settings_that_the_suite_says_by_itself_are_found() -> None:
+    own = ["COMPUTE_SIM_DATABASE_URL", "POLICY_SERVICE_COMPUTE_ADDRESS", "SCHEDULER_SERVICE_PRODUCT_CLOCK"]
+    free = ["COMPUTE_SIM_DATABASE_CONNECTIONS", "COMPUTE_SIM_LISTEN", "COMPUTE_SIM_POLICY_ADDRESS", "DATABASE_URL"]
+    assert overruled(dict.fromkeys(own + free, "")) == own
 
 
 def test_an_address_that_someone_listens_on_is_not_free() -> None:
