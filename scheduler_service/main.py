@@ -39,6 +39,8 @@ from servicekit.server import Server, Service
 _HOUSEKEEPING = timedelta(hours=1)
 """In operating time, at the latest."""
 _SERVICE = "autoimage.scheduler.v1.ExecutionService"
+Run = Callable[[], Wake]
+Step = Callable[[Dependencies], Wake]
 
 
 def compose(settings: Settings) -> Service:
@@ -87,24 +89,24 @@ def _wake_followers(loops: list[Loop]) -> None:
 
 
 def _loops(deps: Dependencies, guard: Guard, senders: int) -> list[Loop]:
-    """One thread for each step; several for sending, where most of the time goes into waiting for compute.
+    """One thread for each step; several for sending, where most of the time goes into waiting for compute."""
 
-    What ends tasks or deletes images because it is late waits until product time is trusted.
-    """
-    steps: list[tuple[str, Callable[[Dependencies], Wake]]] = [
-        ("take_up", take_up),
-        *((f"send_{number}", send) for number in range(senders)),
-        ("follow", follow),
-        ("resolve", resolve),
-        ("deliver", deliver),
-        ("retain", retain),
+    def at_any_time(step: Step) -> Run:
+        return functools.partial(step, deps)
+
+    def by_trusted_time(step: Step) -> Run:
+        """For what ends tasks or deletes images because it is late."""
+        return guarded(guard, at_any_time(step), deps.clocks.operating)
+
+    steps = [
+        ("take_up", at_any_time(take_up)),
+        *((f"send_{number}", by_trusted_time(send)) for number in range(senders)),
+        ("follow", by_trusted_time(follow)),
+        ("resolve", at_any_time(resolve)),
+        ("deliver", at_any_time(deliver)),
+        ("retain", by_trusted_time(retain)),
     ]
-    by_time = (send, follow, retain)
-    running = [(name, step, functools.partial(step, deps)) for name, step in steps]
-    return [
-        Loop(name, guarded(guard, run, deps.clocks.operating) if step in by_time else run, deps.clocks)
-        for name, step, run in running
-    ]
+    return [Loop(name, run, deps.clocks) for name, run in steps]
 
 
 def main() -> int:

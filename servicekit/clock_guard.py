@@ -19,7 +19,8 @@ from servicekit.clock import Clock
 from servicekit.database import Database, Micros
 from servicekit.errors import Unavailable
 from servicekit.loop import Wake
-from servicekit.sql import insert_missing
+from servicekit.retries import retried
+from servicekit.sql import insert_or_update
 from servicekit.timestamps import from_micros, to_micros
 
 MOST_GAIN = timedelta(minutes=10)
@@ -177,15 +178,19 @@ class UptimeGuard:
         return Reading(from_micros(row.product_micros), Uptime(boot_id, timedelta(microseconds=row.uptime_micros)))
 
     def _store(self, reading: Reading) -> None:
-        values = {
+        """Forgets old readings as well; other replicas may do the same at the same moment."""
+        retried(lambda: self._write(reading))
+
+    def _write(self, reading: Reading) -> None:
+        row = {
+            "boot_id": reading.uptime.boot_id,
             "product_micros": to_micros(reading.product),
             "uptime_micros": reading.uptime.elapsed // timedelta(microseconds=1),
         }
-        c = self._table.c
+        is_old = self._table.c.product_micros < to_micros(reading.product - _KEPT)
         with self._database.write() as connection:
-            connection.execute(sa.delete(self._table).where(c.product_micros < to_micros(reading.product - _KEPT)))
-            insert_missing(connection, self._table, [{"boot_id": reading.uptime.boot_id, **values}])
-            connection.execute(sa.update(self._table).where(c.boot_id == reading.uptime.boot_id).values(values))
+            connection.execute(sa.delete(self._table).where(is_old))
+            insert_or_update(connection, self._table, [row], {"product_micros": None, "uptime_micros": None})
 
 
 def readings_table(metadata: sa.MetaData) -> sa.Table:

@@ -22,10 +22,11 @@ def back_up(folder: DataFolder, target: Path) -> list[Path]:
     Raises SuiteError, and leaves no `target` that looks whole, when a database is missing or can't be copied.
     """
     sources = [_existing(folder.path / f"{service}.db") for service in _ORDER]
-    partial = target.with_name(f"{target.name}.partial")
+    target = target.absolute()
     with _told(f"cannot back up to {target}"):
         if target.exists() and any(target.iterdir()):
             raise SuiteError(f"{target} is there already, and not empty")
+        partial = target.with_name(f"{target.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for source in sources:

@@ -5,15 +5,16 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from servicekit import names
-from servicekit.clock import ClockFileError
 from suite import up
 from suite.clients import SERVICES
 from suite.errors import SuiteError
 from suite.folder import STEPPED, WALL, DataFolder
+from suite.output import stop_printing
 from suite.services import addresses_from
 
 
@@ -22,24 +23,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = parsed.run
     try:
-        return run(parsed)
+        code = run(parsed)
+        sys.stdout.flush()
     except SuiteError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return 2
-    except ClockFileError as error:
-        print(error, file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        stop_printing()
+        return 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("autoimage", description="Automatic Image Policy: the four services together.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="tell the version, and end")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    place = _place_options()
+    data, ports = _data_option(), _ports_option()
 
-    command = commands.add_parser("up", parents=[place], help="run the four services until Ctrl-C")
+    command = _command(commands, "up", "run the four services until Ctrl-C", data, ports)
     command.add_argument(
         "--clock",
         choices=[WALL, STEPPED],
@@ -48,57 +52,90 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_up)
 
-    command = commands.add_parser("load", parents=[place], help="make what a fleet file describes, in a running suite")
+    command = _command(commands, "load", "make what a fleet file describes, in a running suite", ports)
     command.add_argument("fleet", type=Path, metavar="FLEET.yaml", help="such as suite/fleets/demo.yaml")
     command.set_defaults(run=_load)
 
-    command = commands.add_parser(
+    command = _command(
+        commands,
         "verify",
-        parents=[place],
-        help="hold what exists against the history of the schedules: what is missing, doubled, orphaned?",
-        description="Exit code 0: every scheduled time has its outcome. 1: something is missing, doubled or orphaned. "
+        "hold what exists against the history of the schedules, in a running suite",
+        ports,
+        more="Exit code 0: every scheduled time has its outcome. 1: something is missing, doubled or orphaned. "
         "2: it could not be found out.",
     )
     command.add_argument("places", nargs="+", type=_place, metavar="PLACE", help="accounts/ACCOUNT/regions/REGION")
-    command.add_argument("--from", dest="start", type=_time, metavar="TIME", help="default: a day before --to")
+    command.add_argument(
+        "--from",
+        dest="start",
+        type=_time,
+        metavar="TIME",
+        help="such as 2030-01-07T02:00:00Z; default: a day before --to",
+    )
     command.add_argument("--to", dest="end", type=_time, metavar="TIME", help="not included; default: now")
     command.add_argument("--json", action="store_true", help="for a program to read")
     command.set_defaults(run=_verify)
 
-    command = commands.add_parser(
+    command = _command(
+        commands,
         "confirm-clock",
-        parents=[place],
-        help="tell the services that product time is right, after they stopped since it leapt ahead",
+        "tell the services that product time is right, after they stopped since it leapt ahead",
+        ports,
     )
-    command.add_argument("time", type=_time, metavar="TIME", help="what time it is, from a clock that you trust")
+    command.add_argument(
+        "time",
+        type=_time,
+        metavar="TIME",
+        help="what time it is, from a clock that you trust, such as 2030-01-07T02:00:00Z",
+    )
     command.set_defaults(run=_confirm_clock)
 
-    data = _data_option()
-    command = commands.add_parser("backup", parents=[data], help="copy the databases of a suite, running or not")
-    command.add_argument("target", type=Path, metavar="FOLDER", help="where to; must not exist yet, or be empty")
+    command = _command(commands, "backup", "copy the databases of a suite, running or not", data)
+    command.add_argument("target", type=_folder, metavar="FOLDER", help="where to; must not exist yet, or be empty")
     command.set_defaults(run=_back_up)
 
-    command = commands.add_parser("restore", parents=[data], help="put copies back, in a suite that does not run")
-    command.add_argument("source", type=Path, metavar="FOLDER", help="what `autoimage backup` made")
+    command = _command(commands, "restore", "put copies back, in a suite that does not run", data)
+    command.add_argument("source", type=_folder, metavar="FOLDER", help="what `autoimage backup` made")
     command.add_argument(
         "--only",
         action="append",
         choices=list(SERVICES),
         metavar="SERVICE",
-        help="this one's database, may be repeated",
+        help=f"this one's database, may be repeated: {', '.join(SERVICES)}",
     )
     command.set_defaults(run=_restore)
 
-    command = commands.add_parser("demo", help="live through four virtual days, and check every image at the end")
+    command = _command(commands, "demo", "live through four virtual days, and check every image at the end")
     command.set_defaults(run=_demo)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looks for the version only when it is asked for: `up` is to start fast."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import importlib.metadata  # noqa: PLC0415
+
+        print(importlib.metadata.version("automatic-image-policy"))
+        parser.exit()
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    what: str,
+    *options: argparse.ArgumentParser,
+    more: str = "",
+) -> argparse.ArgumentParser:
+    description = f"{what[0].upper()}{what[1:]}. {more}"
+    return commands.add_parser(name, parents=options, help=what, description=description)
 
 
 def _data_option() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument(
         "--data",
-        type=Path,
+        type=_folder,
         default=Path("data"),
         metavar="DIR",
         help="where the suite keeps its data (default: ./data)",
@@ -106,8 +143,8 @@ def _data_option() -> argparse.ArgumentParser:
     return options
 
 
-def _place_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False, parents=[_data_option()])
+def _ports_option() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
     options.add_argument(
         "--ports",
         type=_ports,
@@ -117,12 +154,18 @@ def _place_options() -> argparse.ArgumentParser:
     return options
 
 
+def _folder(text: str) -> Path:
+    """An empty text would be the folder that the person is just in: most likely it is a variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return Path(text)
+
+
 def _ports(text: str) -> dict[str, str]:
     ports = text.split(",")
-    if len(ports) != len(SERVICES) or not all(
-        re.fullmatch(r"\d{1,5}", port) and 0 < int(port) < 65536 for port in ports
-    ):
-        raise argparse.ArgumentTypeError("must be four ports such as 50051,50052,50053,50054")
+    are_ports = all(re.fullmatch(r"\d{1,5}", port) and 0 < int(port) < 65536 for port in ports)
+    if not are_ports or len({int(port) for port in ports}) != len(ports) or len(ports) != len(SERVICES):
+        raise argparse.ArgumentTypeError("must be four different ports such as 50051,50052,50053,50054")
     return {service: f"127.0.0.1:{port}" for service, port in zip(SERVICES, ports, strict=True)}
 
 
@@ -133,13 +176,11 @@ def _place(text: str) -> str:
 
 
 def _time(text: str) -> datetime:
-    try:
+    with suppress(ValueError, OverflowError):
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"must be a time with its offset such as 2030-01-07T02:00:00Z, is {text!r}")
-    return moment.astimezone(UTC)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    raise argparse.ArgumentTypeError(f"must be a time with its offset such as 2030-01-07T02:00:00Z, is {text!r}")
 
 
 def _up(arguments: argparse.Namespace) -> int:
@@ -149,7 +190,7 @@ def _up(arguments: argparse.Namespace) -> int:
 def _load(arguments: argparse.Namespace) -> int:
     from suite.fleet import command  # noqa: PLC0415 - `up` is to start fast
 
-    return command.run(arguments.fleet, arguments.data, _addresses(arguments))
+    return command.run(arguments.fleet, _addresses(arguments))
 
 
 def _verify(arguments: argparse.Namespace) -> int:

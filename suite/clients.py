@@ -1,6 +1,7 @@
 """The public contracts of a running suite, each method as a plain function of its request."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import grpc
@@ -14,8 +15,10 @@ from autoimage.compute.v1 import (
 from autoimage.log.v1 import log_service_pb2_grpc
 from autoimage.operations.v1 import clock_service_pb2_grpc
 from autoimage.policy.v1 import policy_service_pb2_grpc
-from autoimage.scheduler.v1 import execution_service_pb2_grpc
+from autoimage.scheduler.v1 import execution_service_pb2, execution_service_pb2_grpc
 from servicekit.client import Client
+from servicekit.errors import ServiceError
+from servicekit.timestamps import from_proto
 
 SERVICES: Mapping[str, int] = {
     "policy_service": 50051,
@@ -64,6 +67,19 @@ class Clients:
     def close(self) -> None:
         for client in self._clients:
             client.close()
+
+
+def product_time(clients: Clients) -> datetime:
+    """What time it is in the suite, which may step its time. Raises ServiceError."""
+    status = clients.executions.GetSchedulerStatus(execution_service_pb2.GetSchedulerStatusRequest())
+    return from_proto(status.product_time)
+
+
+def told(error: ServiceError) -> str:
+    """What a person is told of an error: what the service said, or that none did."""
+    if error.reason == "TRANSPORT":
+        return f"no answer; is the suite running? ({error.message})"
+    return error.message
 
 
 def pages(method: Callable[[Any], Any], request: Any, field: str) -> Iterator[Any]:

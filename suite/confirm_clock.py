@@ -6,7 +6,7 @@ from datetime import datetime
 from autoimage.operations.v1 import clock_service_pb2
 from servicekit.errors import ServiceError
 from servicekit.timestamps import to_proto
-from suite.clients import Clients
+from suite.clients import Clients, told
 from suite.errors import SuiteError
 
 _CLOCK = "clock"
@@ -22,7 +22,7 @@ def run(addresses: Mapping[str, str], time: datetime) -> int:
                 clock.ConfirmClock(clock_service_pb2.ConfirmClockRequest(name=_CLOCK, product_time=to_proto(time)))
                 print(f"{service}: product time is confirmed")
             except ServiceError as error:
-                problems.append(f"{service}: {error.message}")
+                problems.append(f"{service}: {told(error)}")
     finally:
         clients.close()
     if problems:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from servicekit.clock import Clock, WallClock, product_clock, write_clock
+from servicekit.clock import WallClock, write_clock
 from suite.errors import SuiteError
 
 WALL, STEPPED = "wall", "stepped"
@@ -20,10 +20,6 @@ class DataFolder:
         self.path = path.absolute()
         self.logs = self.path / "logs"
         self.clock_file = self.path / "clock"
-
-    def clock(self) -> Clock:
-        """The product time of the suite that keeps its data here."""
-        return product_clock(str(self.clock_file)) if self.clock_file.exists() else WallClock()
 
     def choose_clock(self, kind: str) -> str:
         """The setting of the services' product clock. Stepped time begins now, or goes on where it was.

@@ -5,12 +5,15 @@ import random
 import socket
 import time
 from collections.abc import Callable, Mapping
+from errno import EADDRINUSE
 from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2
 
+from servicekit import config
 from suite.clients import SERVICES, default_addresses
+from suite.errors import SuiteError
 
 # Whom a service asks, and is told the address of, as in POLICY_SERVICE_COMPUTE_ADDRESS.
 _ASKS = {
@@ -31,10 +34,27 @@ _FREE_PORTS = range(20_000, 32_000)
 
 
 def addresses_from(environ: Mapping[str, str]) -> dict[str, str]:
-    """Where each service listens, by package: as `<SERVICE>_LISTEN` says, else on its default port."""
-    return {
-        service: environ.get(f"{service.upper()}_LISTEN", address) for service, address in default_addresses().items()
-    }
+    """Where each service listens, by package: as `<SERVICE>_LISTEN` says, else on its default port.
+
+    Raises SuiteError with each of these that is no address.
+    """
+    addresses, problems = default_addresses(), []
+    for service in SERVICES:
+        variable = f"{service.upper()}_LISTEN"
+        text = environ.get(variable, addresses[service])
+        addresses[service] = text.strip()
+        if not _is_address(addresses[service]):
+            problems.append(f"{variable}: must be an address such as 127.0.0.1:50051, is {text!r}")
+    if problems:
+        raise SuiteError(*problems)
+    return addresses
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return "," not in config.address(text)
+    except ValueError:
+        return False
 
 
 def free_addresses() -> dict[str, str]:
@@ -45,16 +65,22 @@ def free_addresses() -> dict[str, str]:
 
 
 def is_free(address: str) -> bool:
-    """Whether a server could listen here now. A connection that was closed lately does not count."""
+    """Whether a server could listen here now."""
+    return not why_not_free(address)
+
+
+def why_not_free(address: str) -> str:
+    """Why no server could listen here now; empty if one could. A connection that was closed lately does not count."""
     host, _, port = address.rpartition(":")
-    family, kind, protocol, _, endpoint = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        family, kind, protocol, _, endpoint = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(endpoint)
-        except OSError:
-            return False
-    return True
+    except OSError as error:
+        return "another program uses this port" if error.errno == EADDRINUSE else str(error.strerror)
+    return ""
 
 
 def environment(
@@ -70,6 +96,17 @@ def environment(
     for peer in _ASKS.get(service, ()):
         settings[f"{prefix}_{peer.partition('_')[0].upper()}_ADDRESS"] = addresses[peer]
     return {**environ, **settings}
+
+
+def overruled(environ: Mapping[str, str]) -> list[str]:
+    """The settings in `environ` that the suite tells its services by itself: databases, clocks, whom to ask."""
+    told = {
+        name
+        for service in SERVICES
+        for name in environment(service, default_addresses(), Path(), "wall", {})
+        if name != f"{service.upper()}_LISTEN"
+    }
+    return sorted(told & environ.keys())
 
 
 def wait_until_ready(address: str, is_running: Callable[[], bool], seconds: float) -> bool:

@@ -11,7 +11,7 @@ from suite.clients import SERVICES
 from suite.errors import SuiteError
 from suite.folder import DataFolder
 from suite.process import Say, ServiceProcess
-from suite.services import environment, is_free
+from suite.services import environment, why_not_free
 
 # Whoever calls ends before whoever is called.
 _STOP_ORDER = ("scheduler_service", "policy_service", "compute_sim", "log_service")
@@ -82,11 +82,13 @@ def running(folder: DataFolder, addresses: Mapping[str, str], clock: str, say: S
 
 
 def _check_ports(addresses: Mapping[str, str]) -> None:
-    """Before anything starts: on a taken port another suite would answer that it is ready."""
-    taken = [
-        f"{service} cannot listen on {address}: another program uses this port"
-        for service, address in addresses.items()
-        if not is_free(address)
-    ]
-    if taken:
-        raise SuiteError(*taken)
+    """Before anything starts: on a taken port whoever has it would answer that it is ready."""
+    problems = []
+    first: dict[str, str] = {}
+    for service, address in addresses.items():
+        other = first.setdefault(address, service)
+        why = f"{other} is to listen there" if other != service else why_not_free(address)
+        if why:
+            problems.append(f"{service} cannot listen on {address}: {why}")
+    if problems:
+        raise SuiteError(*problems)

@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from suite.errors import SuiteError
 from suite.folder import DataFolder
+from suite.output import stop_printing
+from suite.services import overruled
 from suite.supervisor import Supervisor, running
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -16,6 +19,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def run(data: Path, addresses: Mapping[str, str], clock: str) -> int:
     """Until Ctrl-C, SIGTERM, or the end of the terminal; 0 then. Raises SuiteError if the suite cannot start."""
+    _check_environment()
     folder = DataFolder(data)
     begun = time.monotonic()
     with _stop_asked() as asked, running(folder, addresses, clock, _say) as suite:
@@ -26,6 +30,16 @@ def run(data: Path, addresses: Mapping[str, str], clock: str) -> int:
         _say("stopping")
     _say("stopped")
     return 0
+
+
+def _check_environment() -> None:
+    """Whoever set a database's URL would look for the data there, and find nothing."""
+    problems = [
+        f"{name} is not for `autoimage up`, which says it by itself: unset it, or start each service alone"
+        for name in overruled(os.environ)
+    ]
+    if problems:
+        raise SuiteError(*problems)
 
 
 class _Asked:
@@ -68,7 +82,11 @@ def _stop_asked() -> Iterator[_Asked]:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    """The suite goes on, and its services are watched, also when nobody reads any more."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        stop_printing()
 
 
 def _table(suite: Supervisor, addresses: Mapping[str, str]) -> str:

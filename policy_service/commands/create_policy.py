@@ -3,6 +3,7 @@
 from policy_service.commands.making import made_before, make_policy
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place, Policy, PolicySpec, check_start_time, new_policy
+from servicekit.clock_guard import require_product_time
 from servicekit.idempotency import Idempotency
 
 
@@ -12,8 +13,9 @@ def create_policy(
     """The new policy; or, if the same was asked before, the policy that was made then. An empty id is drawn.
 
     Raises StartTimeOutOfRange, LogTopicNotFound, LogTopicUnsuitable, AlreadyExists, PolicyLimitReached,
-    RequestIdReused, Unavailable; PolicyNotFound if the policy made before is deleted.
+    RequestIdReused, ProductTimeDoubtful, Unavailable; PolicyNotFound if the policy made before is deleted.
     """
+    require_product_time(deps.guard)
     before = made_before(deps, place, asked)
     if before is not None:
         return before

@@ -10,6 +10,7 @@ from policy_service.domain.errors import PolicyDisabled, RunNowPending
 from policy_service.domain.policy import PolicyKey
 from policy_service.store import associations, policies, triggers
 from policy_service.store.schema import requests
+from servicekit.clock_guard import require_product_time
 from servicekit.idempotency import Idempotency, remember, remembered
 from servicekit.timestamps import from_micros, to_micros
 
@@ -24,8 +25,9 @@ class Run(NamedTuple):
 def execute_policy(deps: Dependencies, key: PolicyKey, asked: Idempotency) -> Run:
     """The run; or, if the same was asked before, the run of then. Its id is the request's, or a new one.
 
-    Raises PolicyNotFound, PolicyDisabled, RunNowPending, RequestIdReused.
+    Raises PolicyNotFound, PolicyDisabled, RunNowPending, RequestIdReused, ProductTimeDoubtful.
     """
+    require_product_time(deps.guard)
     now = deps.clocks.product.now()
     with deps.database.write() as connection:
         response = remembered(connection, requests, asked, now)

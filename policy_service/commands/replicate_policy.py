@@ -10,6 +10,7 @@ from policy_service.domain.policy import Place, Policy, PolicyKey
 from policy_service.domain.replication import Target, replica
 from policy_service.store import policies
 from policy_service.store.schema import requests
+from servicekit.clock_guard import require_product_time
 from servicekit.errors import ServiceError
 from servicekit.idempotency import Idempotency, remember, remembered
 
@@ -20,8 +21,9 @@ def replicate_policy(
     """What becomes of each target, by its region: each is given once, and stands or falls alone (P14).
 
     If the same was asked before, the policies that were made then; what failed then is tried again. Raises
-    PolicyNotFound, RequestIdReused, Unavailable.
+    PolicyNotFound, RequestIdReused, ProductTimeDoubtful, Unavailable.
     """
+    require_product_time(deps.guard)
     now = deps.clocks.product.now()
     with deps.database.write() as connection:
         source = policies.get(connection, key)

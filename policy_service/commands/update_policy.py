@@ -1,6 +1,7 @@
 """Changes a policy."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from policy_service.commands.settling import check_etag, locked_policy, take_up_due_points
 from policy_service.dependencies import Dependencies
@@ -17,44 +18,57 @@ Change = Callable[[PolicySpec], PolicySpec]
 """What a user makes of a policy; raises InvalidArgument if that is none."""
 
 
+class _Needs(NamedTuple):
+    """What a change relies on that is seen to before the transaction which makes it."""
+
+    log_topic: str | None
+    product_time: bool
+
+
 def update_policy(deps: Dependencies, key: PolicyKey, etag: str, change: Change) -> Policy:
     """The changed policy; unchanged, of the same revision, if there is nothing to change.
 
     If its schedule changes, the points that are due are triggered or missed first, as if a scheduler had just asked.
     Raises PolicyNotFound, StaleEtag, InvalidArgument, LogTopicNotFound, LogTopicUnsuitable, StartTimeOutOfRange,
-    ExecutionsTooClose, ScheduleExhausted, Unavailable.
+    ExecutionsTooClose, ScheduleExhausted, Unavailable; ProductTimeDoubtful if its schedule changes.
     """
-    require_product_time(deps.guard)
     for _ in range(_ATTEMPTS):
-        topic = _checked_topic(deps, key, etag, change)
-        updated = _update(deps, key, etag, change, topic)
+        seen_to = _see_to_needs(deps, key, etag, change)
+        updated = _update(deps, key, etag, change, seen_to)
         if updated is not None:
             return updated
     raise DatabaseUnavailable("DATABASE_LOCKED", "others are just changing the same policy")
 
 
-def _checked_topic(deps: Dependencies, key: PolicyKey, etag: str, change: Change) -> str | None:
-    """The log topic of the policy as it would be now, after a look at it if the change asks for one (P7)."""
+def _see_to_needs(deps: Dependencies, key: PolicyKey, etag: str, change: Change) -> _Needs:
+    """What the change needs of the policy as it would be now: product time that is trusted, a good log topic (P7)."""
     with deps.database.read() as connection:
         policy = policies.get(connection, key)
     check_etag(policy, etag)
-    topic = topic_to_check(policy.spec, change(policy.spec))
-    if topic is not None:
-        deps.logs.check_topic(topic)
-    return topic
+    needs = _needs(policy.spec, change(policy.spec))
+    if needs.product_time:
+        require_product_time(deps.guard)
+    if needs.log_topic is not None:
+        deps.logs.check_topic(needs.log_topic)
+    return needs
 
 
-def _update(deps: Dependencies, key: PolicyKey, etag: str, change: Change, checked: str | None) -> Policy | None:
-    """None, and nothing is changed, if meanwhile the policy became one whose log topic was not looked at."""
+def _needs(old: PolicySpec, new: PolicySpec) -> _Needs:
+    return _Needs(log_topic=topic_to_check(old, new), product_time=new.schedule != old.schedule)
+
+
+def _update(deps: Dependencies, key: PolicyKey, etag: str, change: Change, seen_to: _Needs) -> Policy | None:
+    """None, and nothing is changed, if meanwhile the policy became one for which that is not enough."""
     now = deps.clocks.product.now()
     with deps.database.write() as connection:
         policy = locked_policy(connection, key, etag)
         spec = change(policy.spec)
-        if topic_to_check(policy.spec, spec) not in (None, checked):
+        needs = _needs(policy.spec, spec)
+        if needs.log_topic not in (None, seen_to.log_topic) or needs.product_time > seen_to.product_time:
             return None
         if spec == policy.spec:
             return policy
-        is_rescheduled = spec.schedule != policy.spec.schedule
+        is_rescheduled = needs.product_time
         if is_rescheduled:
             policy = take_up_due_points(deps, connection, policy, now)
         edited = edit(policy, spec, now)

@@ -56,6 +56,7 @@ from policy_service.commands.policy_warnings import warnings_of
 from policy_service.commands.preview_schedule import preview_policy, preview_schedule
 from policy_service.commands.replicate_policy import replicate_policy
 from policy_service.commands.update_policy import update_policy
+from policy_service.convert import names, pages
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place
 from policy_service.domain.policy import Policy as StoredPolicy
@@ -78,69 +79,68 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         self.admit = admit
 
     def _answer(self, policy: StoredPolicy) -> Policy:
-        return convert.policy(policy, warnings_of(self._deps, [policy])[policy.uid])
+        return convert.policies.policy(policy, warnings_of(self._deps, [policy])[policy.uid])
 
-    @rpc(validation.create_policy)
+    @rpc(validation.policies.create_policy)
     def CreatePolicy(self, request: CreatePolicyRequest, context: grpc.ServicerContext) -> Policy:
         policy = create_policy(
             self._deps,
-            convert.place(request.parent),
+            names.place(request.parent),
             request.policy_id,
-            convert.policy_spec(request.policy),
-            enabled=convert.enabled(request.policy),
+            convert.policies.policy_spec(request.policy),
+            enabled=convert.policies.enabled(request.policy),
             asked=Idempotency.of(request),
         )
         return self._answer(policy)
 
-    @rpc(validation.policy_name)
+    @rpc(validation.policies.policy_name)
     def GetPolicy(self, request: GetPolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return self._answer(get_policy(self._deps, convert.policy_key(request.name)))
+        return self._answer(get_policy(self._deps, names.policy_key(request.name)))
 
-    @rpc(validation.list_policies)
+    @rpc(validation.policies.list_policies)
     def ListPolicies(self, request: ListPoliciesRequest, context: grpc.ServicerContext) -> ListPoliciesResponse:
-        query = convert.query(request.parent, request.filter)
+        query = pages.query(request.parent, request.filter)
         page = parse_page(request.page_size, request.page_token, query)
-        filter = convert.policy_filter(request.filter)
-        policies, more = list_policies(self._deps, convert.place(request.parent), filter, page)
+        filter = convert.policies.policy_filter(request.filter)
+        policies, more = list_policies(self._deps, names.place(request.parent), filter, page)
         warnings = warnings_of(self._deps, policies)
         return ListPoliciesResponse(
-            policies=[convert.policy(policy, warnings[policy.uid]) for policy in policies],
+            policies=[convert.policies.policy(policy, warnings[policy.uid]) for policy in policies],
             next_page_token=next_token((policies[-1].key.policy_id,), query) if more else "",
         )
 
-    @rpc(validation.update_policy)
+    @rpc(validation.policies.update_policy)
     def UpdatePolicy(self, request: UpdatePolicyRequest, context: grpc.ServicerContext) -> Policy:
         policy = update_policy(
             self._deps,
-            convert.policy_key(request.policy.name),
+            names.policy_key(request.policy.name),
             request.policy.etag,
-            lambda spec: validation.updated_spec(spec, request),
+            lambda spec: validation.policies.updated_spec(spec, request),
         )
         return self._answer(policy)
 
-    @rpc(validation.policy_name)
+    @rpc(validation.policies.policy_name)
     def DeletePolicy(self, request: DeletePolicyRequest, context: grpc.ServicerContext) -> Empty:
-        delete_policy(self._deps, convert.policy_key(request.name), request.etag)
+        delete_policy(self._deps, names.policy_key(request.name), request.etag)
         return Empty()
 
-    @rpc(validation.policy_name)
+    @rpc(validation.policies.policy_name)
     def EnablePolicy(self, request: EnablePolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return self._answer(enable_policy(self._deps, convert.policy_key(request.name), request.etag))
+        return self._answer(enable_policy(self._deps, names.policy_key(request.name), request.etag))
 
-    @rpc(validation.policy_name)
+    @rpc(validation.policies.policy_name)
     def DisablePolicy(self, request: DisablePolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return self._answer(disable_policy(self._deps, convert.policy_key(request.name), request.etag))
+        return self._answer(disable_policy(self._deps, names.policy_key(request.name), request.etag))
 
-    @rpc(validation.replicate_policy, per_item="targets")
+    @rpc(validation.policies.replicate_policy, per_item="targets")
     def ReplicatePolicy(
         self, request: ReplicatePolicyRequest, context: grpc.ServicerContext
     ) -> ReplicatePolicyResponse:
-        policy = convert.policy_key(request.name)
+        policy = names.policy_key(request.name)
         malformed = self._malformed_targets(policy.account, request.targets)
         wanted = [target for index, target in enumerate(request.targets) if index not in malformed]
-        outcomes = replicate_policy(
-            self._deps, policy, [convert.replication_target(target) for target in wanted], Idempotency.of(request)
-        )
+        targets = [convert.policies.replication_target(target) for target in wanted]
+        outcomes = replicate_policy(self._deps, policy, targets, Idempotency.of(request))
         return ReplicatePolicyResponse(
             results=[
                 self._replicated(target.region, malformed.get(index) or outcomes[target.region])
@@ -150,7 +150,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
 
     def _malformed_targets(self, account: str, targets: Iterable[ReplicationTarget]) -> dict[int, InvalidArgument]:
         """What is wrong with those targets that are not well-formed, by their index."""
-        validator = partial(validation.replication_target, account=account, served=self.regions)
+        validator = partial(validation.policies.replication_target, account=account, served=self.regions)
         malformed = {}
         for index, target in enumerate(targets):
             path = f"targets[{index}]."
@@ -164,105 +164,109 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
             return ReplicationResult(region=region, error=to_status(outcome))
         return ReplicationResult(region=region, policy=self._answer(outcome))
 
-    @rpc(validation.execute_policy)
+    @rpc(validation.policies.execute_policy)
     def ExecutePolicy(self, request: ExecutePolicyRequest, context: grpc.ServicerContext) -> ExecutePolicyResponse:
-        run = execute_policy(self._deps, convert.policy_key(request.name), Idempotency.of(request))
+        run = execute_policy(self._deps, names.policy_key(request.name), Idempotency.of(request))
         return ExecutePolicyResponse(run_id=run.run_id, trigger_time=to_proto(run.trigger_time))
 
-    @rpc(validation.associate_instances, per_item="instances")
+    @rpc(validation.associations.associate_instances, per_item="instances")
     def AssociateInstances(
         self, request: AssociateInstancesRequest, context: grpc.ServicerContext
     ) -> AssociateInstancesResponse:
-        policy = convert.policy_key(request.policy)
+        policy = names.policy_key(request.policy)
         malformed = _malformed(policy.place, request.instances)
-        wanted = [convert.instance_id(name) for name in request.instances if name not in malformed]
+        wanted = [names.instance_id(name) for name in request.instances if name not in malformed]
         outcomes = associate_instances(self._deps, policy, wanted, Idempotency.of(request, scope=request.policy))
         return AssociateInstancesResponse(
             results=[
-                convert.associate_result(name, malformed.get(name) or outcomes[convert.instance_id(name)])
+                convert.associations.associate_result(name, malformed.get(name) or outcomes[names.instance_id(name)])
                 for name in request.instances
             ]
         )
 
-    @rpc(validation.disassociate_instances, per_item="instances")
+    @rpc(validation.associations.disassociate_instances, per_item="instances")
     def DisassociateInstances(
         self, request: DisassociateInstancesRequest, context: grpc.ServicerContext
     ) -> DisassociateInstancesResponse:
-        place, policy_id = convert.place_and_policy(request.policy)
+        place, policy_id = names.place_and_policy(request.policy)
         malformed = _malformed(place, request.instances)
-        wanted = [convert.instance_id(name) for name in request.instances if name not in malformed]
+        wanted = [names.instance_id(name) for name in request.instances if name not in malformed]
         previous = disassociate_instances(self._deps, place, policy_id, wanted)
         return DisassociateInstancesResponse(
             results=[
-                convert.disassociate_result(name, malformed.get(name) or previous.get(convert.instance_id(name)))
+                convert.associations.disassociate_result(
+                    name, malformed.get(name) or previous.get(names.instance_id(name))
+                )
                 for name in request.instances
             ]
         )
 
-    @rpc(validation.list_associations)
+    @rpc(validation.associations.list_associations)
     def ListAssociations(
         self, request: ListAssociationsRequest, context: grpc.ServicerContext
     ) -> ListAssociationsResponse:
-        query = convert.query(request.parent)
+        query = pages.query(request.parent)
         page = parse_page(request.page_size, request.page_token, query)
-        associations, more = list_associations(self._deps, convert.policy_key(request.parent), page)
+        associations, more = list_associations(self._deps, names.policy_key(request.parent), page)
         return ListAssociationsResponse(
-            associations=map(convert.association, associations),
+            associations=map(convert.associations.association, associations),
             next_page_token=next_token((associations[-1].instance_id,), query) if more else "",
         )
 
-    @rpc(validation.list_associable_instances)
+    @rpc(validation.associations.list_associable_instances)
     def ListAssociableInstances(
         self, request: ListAssociableInstancesRequest, context: grpc.ServicerContext
     ) -> ListAssociableInstancesResponse:
-        query = convert.query(request.parent, request.filter)
+        query = pages.query(request.parent, request.filter)
         page = parse_page(request.page_size, request.page_token, query)
-        place = convert.place(request.parent)
-        found, token = list_associable_instances(self._deps, place, convert.instance_filter(request.filter), page)
+        place = names.place(request.parent)
+        filter = convert.associations.instance_filter(request.filter)
+        found, token = list_associable_instances(self._deps, place, filter, page)
         return ListAssociableInstancesResponse(
-            associable_instances=[convert.associable_instance(place, each) for each in found],
+            associable_instances=[convert.associations.associable_instance(place, each) for each in found],
             next_page_token=next_token((token,), query) if token else "",
         )
 
-    @rpc(validation.list_schedule_events)
+    @rpc(validation.schedules.list_schedule_events)
     def ListScheduleEvents(
         self, request: ListScheduleEventsRequest, context: grpc.ServicerContext
     ) -> ListScheduleEventsResponse:
-        query = convert.query(request.parent, request.filter)
+        query = pages.query(request.parent, request.filter)
         page = parse_page(request.page_size, request.page_token, query)
-        place, policy_id = convert.place_and_policy(request.parent)
-        filter = convert.ledger_filter(request.filter)
+        place, policy_id = names.place_and_policy(request.parent)
+        filter = convert.schedules.ledger_filter(request.filter)
         entries, more = list_schedule_events(self._deps, place, policy_id, filter, page)
         last = (to_micros(entries[-1][1].time), entries[-1][0]) if more else ()
         return ListScheduleEventsResponse(
-            schedule_events=[convert.schedule_event(entry) for _, entry in entries],
+            schedule_events=[convert.schedules.schedule_event(entry) for _, entry in entries],
             next_page_token=next_token(last, query) if more else "",
         )
 
-    @rpc(validation.get_policy_limit)
+    @rpc(validation.policies.get_policy_limit)
     def GetPolicyLimit(self, request: GetPolicyLimitRequest, context: grpc.ServicerContext) -> PolicyLimit:
-        return convert.policy_limit(get_policy_limit(self._deps, convert.place_of_limit(request.name)))
+        return convert.policies.policy_limit(get_policy_limit(self._deps, names.place_of_limit(request.name)))
 
-    @rpc(validation.update_policy_limit)
+    @rpc(validation.policies.update_policy_limit)
     def UpdatePolicyLimit(self, request: UpdatePolicyLimitRequest, context: grpc.ServicerContext) -> PolicyLimit:
-        place = convert.place_of_limit(request.policy_limit.name)
-        return convert.policy_limit(update_policy_limit(self._deps, place, request.policy_limit.limit))
+        place = names.place_of_limit(request.policy_limit.name)
+        return convert.policies.policy_limit(update_policy_limit(self._deps, place, request.policy_limit.limit))
 
-    @rpc(validation.preview_schedule)
+    @rpc(validation.schedules.preview_schedule)
     def PreviewSchedule(
         self, request: PreviewScheduleRequest, context: grpc.ServicerContext
     ) -> PreviewScheduleResponse:
-        schedule = convert.schedule(request.schedule) if request.HasField("schedule") else None
+        schedule = convert.schedules.schedule(request.schedule) if request.HasField("schedule") else None
         count = request.count or _DEFAULT_PREVIEW
         if request.policy:
-            times = preview_policy(self._deps, convert.policy_key(request.policy), schedule, count)
+            times = preview_policy(self._deps, names.policy_key(request.policy), schedule, count)
         else:
             assert schedule is not None, "validation asks for one of the two"
             times = preview_schedule(self._deps, schedule, count)
-        return convert.preview_response(times)
+        return convert.schedules.preview_response(times)
 
 
 def _malformed(place: Place, instances: Iterable[str]) -> dict[str, InvalidArgument]:
     """What is wrong with the names of a batch that are none of an instance of the place (A1, A6)."""
-    checked = {name: validation.instance_of(place, f"instances[{index}]", name) for index, name in enumerate(instances)}
+    check = partial(validation.associations.instance_of, place)
+    checked = {name: check(f"instances[{index}]", name) for index, name in enumerate(instances)}
     return {name: error for name, error in checked.items() if error is not None}

@@ -36,41 +36,41 @@ class TriggerServicer(trigger_service_pb2_grpc.TriggerServiceServicer):
         self._deps = deps
         self.regions = regions
 
-    @rpc(validation.lease_triggers, audit=False)
+    @rpc(validation.triggers.lease_triggers, audit=False)
     def LeaseTriggers(self, request: LeaseTriggersRequest, context: grpc.ServicerContext) -> LeaseTriggersResponse:
         most = min(request.max_instances or _MAX_INSTANCES, _MAX_INSTANCES)
-        return convert.lease_response(lease_triggers(self._deps, request.scheduler, most))
+        return convert.triggers.lease_response(lease_triggers(self._deps, request.scheduler, most))
 
-    @rpc(validation.ack_triggers, audit=False)
+    @rpc(validation.triggers.ack_triggers, audit=False)
     def AckTriggers(self, request: AckTriggersRequest, context: grpc.ServicerContext) -> AckTriggersResponse:
         ack_triggers(self._deps, request.trigger_uids)
         return AckTriggersResponse()
 
-    @rpc(validation.references, audit=False)
+    @rpc(validation.triggers.references, audit=False)
     def FilterAssociated(
         self, request: FilterAssociatedRequest, context: grpc.ServicerContext
     ) -> FilterAssociatedResponse:
-        held = filter_associated(self._deps, convert.references(request.associations))
+        held = filter_associated(self._deps, convert.triggers.references(request.associations))
         return FilterAssociatedResponse(
             association_uids=held.association_uids, deleted_policy_uids=held.deleted_policy_uids
         )
 
-    @rpc(validation.references)
+    @rpc(validation.triggers.references)
     def ReportMissingInstances(
         self, request: ReportMissingInstancesRequest, context: grpc.ServicerContext
     ) -> ReportMissingInstancesResponse:
-        reported = convert.references(request.associations)
+        reported = convert.triggers.references(request.associations)
         dissolve_associations(self._deps, {one.association_uid: one.policy_uid for one in reported})
         return ReportMissingInstancesResponse()
 
-    @rpc(validation.look_up_retentions, audit=False)
+    @rpc(validation.triggers.look_up_retentions, audit=False)
     def LookUpRetentions(
         self, request: LookUpRetentionsRequest, context: grpc.ServicerContext
     ) -> LookUpRetentionsResponse:
         found = look_up_retentions(self._deps, request.policy_uids)
-        return LookUpRetentionsResponse(policy_retentions=map(convert.policy_retention, found))
+        return LookUpRetentionsResponse(policy_retentions=map(convert.triggers.policy_retention, found))
 
-    @rpc(validation.disable_logging)
+    @rpc(validation.triggers.disable_logging)
     def DisableLogging(self, request: DisableLoggingRequest, context: grpc.ServicerContext) -> DisableLoggingResponse:
-        disable_logging(self._deps, convert.missing_log_topics(request.missing_log_topics))
+        disable_logging(self._deps, convert.triggers.missing_log_topics(request.missing_log_topics))
         return DisableLoggingResponse()

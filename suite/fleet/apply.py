@@ -14,7 +14,7 @@ from autoimage.policy.v1 import policy_service_pb2
 from servicekit.errors import ServiceError, Unavailable
 from servicekit.status import from_status
 from servicekit.timestamps import from_proto
-from suite.clients import Clients
+from suite.clients import Clients, told
 from suite.errors import SuiteError
 from suite.fleet import document, wanted
 from suite.fleet.document import Problem
@@ -73,7 +73,7 @@ def apply_fleet(clients: Clients, fleet: Fleet, now: datetime) -> Iterator[Outco
 def _why(error: ServiceError) -> str:
     """What a refusal says. Raises SuiteError if it is none: nobody could be asked."""
     if isinstance(error, Unavailable):
-        raise SuiteError(f"the suite cannot be reached; is it running? ({error.message})") from error
+        raise SuiteError(told(error)) from error
     return error.message
 
 

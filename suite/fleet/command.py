@@ -4,21 +4,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from suite.clients import Clients
+from servicekit.errors import ServiceError
+from suite.clients import Clients, product_time, told
+from suite.errors import SuiteError
 from suite.fleet.apply import Outcome, Result, apply_fleet
 from suite.fleet.read import read_fleet
-from suite.folder import DataFolder
 
 
-def run(path: Path, data: Path, addresses: Mapping[str, str]) -> int:
+def run(path: Path, addresses: Mapping[str, str]) -> int:
     """0 when all is there, be it different from what the file says; 1 when something could not be made.
 
-    Raises SuiteError, and has written nothing, when something is wrong with the file.
+    Raises SuiteError, and has written nothing, when something is wrong with the file, or the suite does not answer.
     """
     fleet = read_fleet(path)
     clients = Clients(addresses)
     try:
-        outcomes = list(apply_fleet(clients, fleet, DataFolder(data).clock().now()))
+        outcomes = list(apply_fleet(clients, fleet, product_time(clients)))
+    except ServiceError as error:
+        raise SuiteError(told(error)) from error
     finally:
         clients.close()
     print(report(path, outcomes))

@@ -5,10 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from autoimage.scheduler.v1 import execution_service_pb2
 from servicekit.errors import ServiceError
-from servicekit.timestamps import from_proto
-from suite.clients import Clients
+from suite.clients import Clients, product_time, told
 from suite.errors import SuiteError
 from suite.verify.check import Finding, Trouble, findings
 from suite.verify.facts import LONGEST, Period, read_facts
@@ -30,7 +28,7 @@ def run(
         period = _period(clients, start, end)
         found = [finding for place in places for finding in findings(read_facts(clients, place, period), period)]
     except ServiceError as error:
-        raise SuiteError(f"cannot verify: {error}") from error
+        raise SuiteError(f"cannot verify: {told(error)}") from error
     finally:
         clients.close()
     print(json.dumps(_plain(found, period), indent=2) if as_json else report(found, places, period))
@@ -39,8 +37,7 @@ def run(
 
 def _period(clients: Clients, start: datetime | None, end: datetime | None) -> Period:
     """As asked for; by default to this moment of product time, and a day long."""
-    status = clients.executions.GetSchedulerStatus(execution_service_pb2.GetSchedulerStatusRequest())
-    now = from_proto(status.product_time)
+    now = product_time(clients)
     end = now if end is None else end
     start = end - DEFAULT_PERIOD if start is None else start
     if start >= end:

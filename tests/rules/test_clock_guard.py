@@ -3,14 +3,19 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from autoimage.policy.v1.policy_pb2 import DiskSelection, Logging, ScheduleEvent
+from autoimage.policy.v1.policy_service_pb2 import ReplicationTarget
+from autoimage.type.v1.retention_pb2 import Retention
+from policy_service.commands import update_policy as command
 from servicekit.clock_guard import guarded
 from servicekit.errors import Code
 from servicekit.loop import Wake
 from tests.support import START, clocks, error_of
-from tests.support.policy_service import PolicyService, policy, running_policy_service
+from tests.support.policy_service import FULL_SCHEDULE, TOPIC, PolicyService, running_policy_service, schedule
 
 DAY = timedelta(days=1)
 
@@ -36,7 +41,7 @@ def guard() -> Doubt:
 @pytest.fixture
 def service(tmp_path: Path, guard: Doubt) -> Iterator[PolicyService]:
     with running_policy_service(tmp_path, guard=guard) as running:
-        running.create()
+        running.create(schedule=FULL_SCHEDULE)
         yield running
 
 
@@ -50,14 +55,16 @@ def test_nothing_is_triggered_while_product_time_is_doubtful(service: PolicyServ
     service.time.product.set(START)
     guard.doubts = False
     assert list(service.lease().triggers) == []
-    assert service.get().next_execution_time.ToDatetime() == policy().schedule.start_time.ToDatetime()
+    assert service.get().next_execution_time == FULL_SCHEDULE.start_time
 
 
 @pytest.mark.rule("D1", "P11", "P13", "P15")
 @pytest.mark.parametrize(
     "change",
     [
-        lambda service: service.update("schedule.interval", schedule=policy().schedule),
+        lambda service: service.update("schedule.interval", schedule=schedule(count=2)),
+        lambda service: service.update("schedule.execution_limit", schedule=schedule(execution_limit=1)),
+        lambda service: service.update("display_name", "schedule", display_name="other", schedule=schedule(count=2)),
         lambda service: service.disable(),
         lambda service: service.enable(),
         lambda service: service.delete(),
@@ -71,6 +78,74 @@ def test_what_would_settle_points_by_a_doubtful_time_is_refused(
     guard.doubts = True
     assert error_of(change, service).reason == "PRODUCT_TIME_DOUBTFUL"
     assert service.get() == before
+
+
+@pytest.mark.rule("P3", "P14", "D5")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda service: service.create("other", schedule=schedule(366 * DAY)),
+        lambda service: service.replicate(ReplicationTarget(region="cn-south-1")),
+        lambda service: service.execute(),
+    ],
+)
+def test_what_would_begin_at_a_doubtful_time_is_refused(
+    service: PolicyService, guard: Doubt, call: Callable[[PolicyService], object]
+) -> None:
+    service.time.product.advance(365 * DAY)
+    guard.doubts = True
+    error = error_of(call, service)
+    assert (error.code, error.reason) == (Code.UNAVAILABLE, "PRODUCT_TIME_DOUBTFUL")
+    assert service.limit()[1] == 1
+    service.time.product.set(START)
+    guard.doubts = False
+    assert list(service.lease().triggers) == []
+
+
+@pytest.mark.rule("P1", "P2", "P5", "P7", "P9")
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"display_name": "other"},
+        {"description": "other"},
+        {"disks": DiskSelection(devices=["vda", "vdb"])},
+        {"logging": Logging(log_topic=TOPIC, state=Logging.STATE_ENABLED)},
+        {"retention": Retention(keep_last=3)},
+        {"schedule": FULL_SCHEDULE, "description": "the schedule as it is"},
+    ],
+)
+def test_an_edit_that_leaves_the_schedule_alone_needs_no_product_time(
+    service: PolicyService, guard: Doubt, fields: dict[str, Any]
+) -> None:
+    service.logs.add()
+    before = service.get()
+    service.time.product.advance(365 * DAY)
+    guard.doubts = True
+    edited = service.update(*fields, **fields)
+    assert edited == service.get()
+    assert edited.etag != before.etag
+    assert {name: getattr(edited, name) for name in fields} == fields
+    assert (edited.next_execution_time, edited.schedule) == (before.next_execution_time, before.schedule)
+    assert service.events().schedule_events[-1].kind == ScheduleEvent.KIND_CREATED
+
+
+@pytest.mark.rule("P11")
+def test_an_edit_that_became_one_of_the_schedule_while_product_time_became_doubtful_is_refused(
+    service: PolicyService, guard: Doubt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    see_to_needs = command._see_to_needs
+
+    def interrupted(*arguments: Any) -> object:
+        monkeypatch.undo()
+        needs = see_to_needs(*arguments)
+        service.update("schedule.interval", schedule=schedule(count=2))
+        guard.doubts = True
+        return needs
+
+    monkeypatch.setattr(command, "_see_to_needs", interrupted)
+    error = error_of(service.update, "schedule.interval", schedule=FULL_SCHEDULE)
+    assert error.reason == "PRODUCT_TIME_DOUBTFUL"
+    assert service.get().schedule.interval == schedule(count=2).interval
 
 
 def test_a_step_that_goes_by_product_time_waits_until_it_is_trusted(guard: Doubt) -> None:

@@ -1,6 +1,7 @@
 """`autoimage load` with a running suite."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from autoimage.policy.v1.policy_service_pb2 import (
     ListAssociationsRequest,
     ListPoliciesRequest,
 )
+from servicekit.clock import write_clock
 from suite.clients import pages
 from suite.services import free_addresses
 from tests.support.suite import Suite, clients, load, running_suite
@@ -52,17 +54,17 @@ def counts(output: str) -> dict[str, dict[str, int]]:
 def test_loading_makes_everything_once_and_again_changes_nothing(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_suite(data) as first:
-        done = load(data, first.addresses, DEMO)
+        done = load(first.addresses, DEMO)
         assert (done.returncode, done.stderr) == (0, "")
         assert counts(done.stdout) == {kind: {"created": count} for kind, count in COUNTS.items()}
         before = everything(first)
-        again = load(data, first.addresses, DEMO)
+        again = load(first.addresses, DEMO)
         assert (again.returncode, again.stderr) == (0, "")
         assert counts(again.stdout) == {kind: {"unchanged": count} for kind, count in COUNTS.items()}
         assert everything(first) == before
     with running_suite(data, addresses=first.addresses) as restarted:
         assert everything(restarted) == before, "it goes on where it was"
-        assert load(data, restarted.addresses, DEMO).stdout == again.stdout
+        assert load(restarted.addresses, DEMO).stdout == again.stdout
     assert {name: len(found) for name, found in before.items()} == {
         "quotas": 16, "log_sets": 3, "instances": 40, "policies": 6, "associations": 39
     }  # fmt: skip
@@ -106,14 +108,14 @@ policies:
 
 def test_what_someone_changed_stays_and_what_someone_deleted_comes_back(suite: Suite, tmp_path: Path) -> None:
     path, place = fleet(tmp_path, "changed", SMALL), ACME.replace("acme", "changed")
-    assert load(suite.data, suite.addresses, path).returncode == 0
+    assert load(suite.addresses, path).returncode == 0
     with clients(suite) as ask:
         one, two = f"{place}/policies/one", f"{place}/policies/two"
         ask.policies.DisablePolicy(DisablePolicyRequest(name=one))
         ask.policies.AssociateInstances(AssociateInstancesRequest(policy=two, instances=[f"{place}/instances/web-2"]))
         ask.instances.DeleteInstance(DeleteInstanceRequest(name=f"{place}/instances/web-3"))
     path.write_text(path.read_text("utf-8").replace("images: 50", "images: 60").replace("2 weeks", "3 weeks"), "utf-8")
-    done = load(suite.data, suite.addresses, path)
+    done = load(suite.addresses, path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-4:] == [
         f"{path}:5: quota {place}/quotas/images is different, and stays so: limit 50",
@@ -134,7 +136,7 @@ def assert_nothing(suite: Suite, account: str) -> None:
 
 def test_a_wrong_file_gives_every_error_with_its_line_and_writes_nothing(suite: Suite, tmp_path: Path) -> None:
     path = fleet(tmp_path, "wrong", SMALL.replace("cloud 40", "cloud 39").replace("1 day", "1 month"))
-    done = load(suite.data, suite.addresses, path)
+    done = load(suite.addresses, path)
     assert done.returncode == 2
     assert [line.split(" must ")[0] for line in done.stderr.splitlines()] == [
         f"{path}:8: disks.vda:",
@@ -145,7 +147,7 @@ def test_a_wrong_file_gives_every_error_with_its_line_and_writes_nothing(suite: 
 
 def test_a_start_in_the_past_is_told_with_its_line_and_nothing_is_written(suite: Suite, tmp_path: Path) -> None:
     path = fleet(tmp_path, "past", SMALL.replace("02:00", "2020-01-01T02:00:00Z"))
-    done = load(suite.data, suite.addresses, path)
+    done = load(suite.addresses, path)
     assert done.returncode == 2
     assert done.stderr.startswith(
         f"{path}:11: one.start: must be 31 minutes to 365 days ahead of product time, which is "
@@ -153,10 +155,23 @@ def test_a_start_in_the_past_is_told_with_its_line_and_nothing_is_written(suite:
     assert_nothing(suite, "past")
 
 
+def test_starts_are_counted_from_the_product_time_of_the_suite(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write_clock(data / "clock", datetime(2040, 5, 6, 1, 0, tzinfo=UTC))
+    with running_suite(data, "--clock", "stepped") as stepped:
+        done = load(stepped.addresses, fleet(tmp_path, "acme", SMALL))
+        assert (done.returncode, done.stderr) == (0, "")
+        with clients(stepped) as ask:
+            policies = ask.policies.ListPolicies(ListPoliciesRequest(parent=ACME)).policies
+    starts = {policy.schedule.start_time.ToDatetime(UTC) for policy in policies}
+    assert starts == {datetime(2040, 5, 6, 2, 0, tzinfo=UTC), datetime(2040, 5, 6, 3, 0, tzinfo=UTC)}
+
+
 def test_a_region_that_is_not_served_is_told_with_its_line(suite: Suite, tmp_path: Path) -> None:
     path = fleet(tmp_path, "mars", SMALL)
     path.write_text(path.read_text("utf-8").replace("cn-north-1", "mars"), "utf-8")
-    done = load(suite.data, suite.addresses, path)
+    done = load(suite.addresses, path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"{path}:4: accounts/mars/regions/mars: ")
     assert "region mars is not served here" in done.stderr
@@ -165,7 +180,7 @@ def test_a_region_that_is_not_served_is_told_with_its_line(suite: Suite, tmp_pat
 def test_what_cannot_be_made_is_told_and_the_rest_is_made(suite: Suite, tmp_path: Path) -> None:
     path = fleet(tmp_path, "crowded", SMALL.replace("images: 50", "instances: 1"))
     place = ACME.replace("acme", "crowded")
-    done = load(suite.data, suite.addresses, path)
+    done = load(suite.addresses, path)
     assert (done.returncode, done.stderr) == (1, "")
     assert counts(done.stdout)["instance"] == {"created": 1, "failed": 2}
     assert counts(done.stdout)["association"] == {"created": 1, "failed": 2}
@@ -173,6 +188,7 @@ def test_what_cannot_be_made_is_told_and_the_rest_is_made(suite: Suite, tmp_path
 
 
 def test_without_a_running_suite_loading_says_so(tmp_path: Path) -> None:
-    done = load(tmp_path, free_addresses(), DEMO)
+    done = load(free_addresses(), DEMO)
     assert done.returncode == 2
-    assert done.stderr.startswith("the suite cannot be reached; is it running?")
+    assert done.stderr.startswith("no answer; is the suite running? (")
+    assert len(done.stderr.splitlines()) == 1

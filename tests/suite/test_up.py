@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -18,10 +19,13 @@ from autoimage.scheduler.v1.execution_service_pb2 import GetSchedulerStatusReque
 from servicekit.clock import write_clock
 from servicekit.timestamps import from_proto
 from suite.clients import SERVICES
+from suite.errors import SuiteError
+from suite.folder import WALL, DataFolder
 from suite.log_files import LIMIT_BYTES
 from suite.services import free_addresses, is_free
+from suite.supervisor import running
 from tests.support import START
-from tests.support.suite import Suite, clients, eventually, is_running, running_suite
+from tests.support.suite import PATIENCE_SECONDS, Suite, clients, command, eventually, is_running, running_suite
 
 PLACE = "accounts/acme/regions/cn-north-1"
 
@@ -110,6 +114,38 @@ def test_a_port_in_use_is_told_and_nothing_is_started(data: Path) -> None:
         lines = refused(data, addresses)
     assert lines == [f"compute_sim cannot listen on {addresses['compute_sim']}: another program uses this port"]
     assert list((data / "logs").iterdir()) == []
+
+
+def test_services_that_are_told_the_same_address_are_refused(data: Path) -> None:
+    addresses = free_addresses()
+    addresses["compute_sim"] = addresses["policy_service"]
+    with pytest.raises(SuiteError) as caught, running(DataFolder(data), addresses, WALL, print):
+        pass
+    assert caught.value.problems == (
+        f"compute_sim cannot listen on {addresses['compute_sim']}: policy_service is to listen there",
+    )
+    assert list((data / "logs").iterdir()) == []
+
+
+def test_a_suite_whose_reader_has_gone_goes_on_and_starts_its_services_again(data: Path, tmp_path: Path) -> None:
+    errors, log = tmp_path / "errors", data / "logs" / "log_service.log"
+    with errors.open("w") as stderr:
+        process = subprocess.Popen(
+            command("up", free_addresses(), "--data", str(data)), stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+    try:
+        assert process.stdout is not None
+        told = list(iter(process.stdout.readline, "\n"))  # until the empty line before the examples
+        process.stdout.close()
+        (pid,) = (int(line.split()[-1]) for line in told if line.startswith("log_service"))
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: log.read_text("utf-8").count('"event": "ready"') == 2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert errors.read_text("utf-8") == ""
 
 
 def test_a_service_that_does_not_start_says_why_and_the_others_are_ended(data: Path) -> None:

@@ -15,7 +15,7 @@ from servicekit.clock import write_clock
 from suite.cli import main
 from suite.services import free_addresses
 from tests.support.product import HOUR, START, Product, running_product
-from tests.support.suite import command
+from tests.support.suite import command, ports
 
 PLACE = "accounts/acme/regions/cn-north-1"
 FROM = ("--from", "2030-01-07T00:00:00Z")
@@ -25,13 +25,13 @@ SPAN = f"{PLACE} from 2030-01-07T00:00:00+00:00 to 2030-01-09T00:00:00+00:00"
 class Verify:
     """The command, for one suite: its exit code, and the lines that it prints."""
 
-    def __init__(self, data: Path, addresses: Mapping[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-        self.command = [*command("verify", data, addresses), PLACE]
+    def __init__(self, addresses: Mapping[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+        self._command = ["verify", "--ports", ports(addresses), PLACE]
         self._capsys = capsys
 
     def __call__(self, *arguments: str) -> tuple[int, list[str]]:
         self._capsys.readouterr()
-        code = main([*self.command[self.command.index("verify") :], *arguments])
+        code = main([*self._command, *arguments])
         printed = self._capsys.readouterr()
         return code, (printed.out + printed.err).splitlines()
 
@@ -67,7 +67,7 @@ def test_verify_tells_the_truth_of_two_days_with_an_outage_and_of_what_is_broken
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     addresses = free_addresses()
-    verify = Verify(tmp_path, addresses, capsys)
+    verify = Verify(addresses, capsys)
     policy = two_days(tmp_path, addresses)
 
     with running_product(tmp_path, addresses) as (clients, clock):
@@ -81,7 +81,9 @@ def test_verify_tells_the_truth_of_two_days_with_an_outage_and_of_what_is_broken
             Execution.KIND_CATCH_UP,
             Execution.KIND_SCHEDULED,
         ]
-        process = subprocess.run([*verify.command, *FROM], capture_output=True, text=True, check=False)
+        process = subprocess.run(
+            command("verify", addresses, PLACE, *FROM), capture_output=True, text=True, check=False
+        )
         all_is_well = f"OK: {SPAN}: every point has its outcome"
         assert (process.returncode, process.stdout, process.stderr) == (0, f"{all_is_well}\n", "")
 

@@ -42,7 +42,7 @@ from servicekit.errors import Unavailable
 from servicekit.loop import Wake
 from tests.support.clocks import START, ManualClocks, clocks
 from tests.support.databases import database
-from tests.support.scheduler_fakes import FakeCompute, FakeLogs, FakePolicies, Faults
+from tests.support.scheduler_fakes import FakeCompute, FakeLogs, FakePolicies, Faults, lost_request
 from tests.support.scheduler_values import PLACE, TOPIC, association, instance_name, uid
 
 TASK_LEASE = timedelta(seconds=30)
@@ -121,6 +121,11 @@ class World:
         self.database.write = observed  # type: ignore[method-assign]
 
     # What happens
+
+    def outage(self, *methods: str) -> None:
+        """From now on no call of these methods arrives, until its fault is cleared."""
+        for method in methods:
+            self.faults.always(method, lost_request())
 
     def pass_time(self, delta: timedelta) -> None:
         """Both times move on; nobody does anything meanwhile."""
@@ -252,6 +257,10 @@ class World:
     def task(self, instance_id: str = "i-1") -> Task:
         """The instance's latest task."""
         return [task for task in self.tasks() if task.instance_id == instance_id][-1]
+
+    def resolves(self, instance_id: str = "i-1") -> int:
+        """How many times the request of the instance's latest task was resolved."""
+        return self.compute.resolves[self.task(instance_id).request_id]
 
     def outcomes(self) -> list[tuple[str, str, str]]:
         """Instance, state and reason of each task."""

@@ -27,7 +27,7 @@ class Suite:
         self.lines: list[str] = []
         self._printed: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.process = subprocess.Popen(
-            [*command("up", data, addresses), *arguments],
+            command("up", addresses, "--data", str(data), *arguments),
             env={**os.environ, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -97,15 +97,19 @@ def clients(suite: Suite) -> Iterator[Clients]:
         opened.close()
 
 
-def command(name: str, data: Path, addresses: Mapping[str, str]) -> list[str]:
-    ports = ",".join(addresses[service].rpartition(":")[2] for service in SERVICES)
-    return [sys.executable, "-m", "suite", name, "--data", str(data), "--ports", ports]
+def ports(addresses: Mapping[str, str]) -> str:
+    """As `--ports` takes them."""
+    return ",".join(addresses[service].rpartition(":")[2] for service in SERVICES)
 
 
-def load(data: Path, addresses: Mapping[str, str], fleet: Path) -> "subprocess.CompletedProcess[str]":
+def command(name: str, addresses: Mapping[str, str], *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "suite", name, "--ports", ports(addresses), *arguments]
+
+
+def load(addresses: Mapping[str, str], fleet: Path) -> "subprocess.CompletedProcess[str]":
     """What `autoimage load` does with the suite there."""
     return subprocess.run(
-        [*command("load", data, addresses), str(fleet)],
+        command("load", addresses, str(fleet)),
         check=False,
         capture_output=True,
         text=True,

@@ -274,16 +274,16 @@ def test_topic_that_came_between_look_and_change_is_looked_at(
     service.logs.add()
     service.create(logging=Logging(log_topic=TOPIC, state=Logging.STATE_DISABLED))
     service.logs.add(OTHER_TOPIC)
-    look = command._checked_topic
+    see_to_needs = command._see_to_needs
 
-    def interrupted(*arguments: Any) -> str | None:
+    def interrupted(*arguments: Any) -> object:
         monkeypatch.undo()
-        topic = look(*arguments)
+        needs = see_to_needs(*arguments)
         service.update(logging=Logging(log_topic=OTHER_TOPIC))
         service.logs.topics.pop(OTHER_TOPIC)
-        return topic
+        return needs
 
-    monkeypatch.setattr(command, "_checked_topic", interrupted)
+    monkeypatch.setattr(command, "_see_to_needs", interrupted)
     error = error_of(service.update, "logging.state", logging={"state": Logging.STATE_ENABLED})
     assert (error.reason, error.metadata["log_topic"]) == ("LOG_TOPIC_NOT_FOUND", OTHER_TOPIC)
     assert service.get().logging == Logging(log_topic=OTHER_TOPIC, state=Logging.STATE_DISABLED)

@@ -105,9 +105,17 @@ def test_an_execution_without_instances_is_logged_as_started_and_ended() -> None
 @pytest.mark.rule("D4", "L2")
 def test_missed_points_are_logged_once() -> None:
     missed = Missed(START - timedelta(days=3), START - timedelta(days=1), 3, "NOT_TAKEN_UP")
-    execution = an_execution(kind=Kind.MISSED, state=ExecutionState.MISSED, missed=missed, end_time=START)
+    execution = an_execution(
+        kind=Kind.MISSED,
+        state=ExecutionState.MISSED,
+        scheduled_time=missed.first,
+        start_time=START,
+        end_time=NOW,
+        missed=missed,
+    )
     (entry,) = log_entries.of_new_execution(execution)
     assert (entry.event, entry.severity, entry.missed) == ("EXECUTION_MISSED", "ERROR", missed)
+    assert (entry.event_time, entry.scheduled_time) == (START, missed.first)
     assert entry.insert_id == f"{execution.uid}/missed"
 
 

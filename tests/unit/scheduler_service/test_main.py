@@ -1,7 +1,8 @@
 """The service put together: it starts without its peers, answers, and stops."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
@@ -10,10 +11,12 @@ from structlog.typing import EventDict
 
 from autoimage.scheduler.v1.execution_service_pb2 import GetSchedulerStatusRequest, ListExecutionsRequest
 from autoimage.scheduler.v1.execution_service_pb2_grpc import ExecutionServiceStub
-from scheduler_service.main import compose
+from scheduler_service import main
 from scheduler_service.settings import Settings
 from servicekit.clock import write_clock
+from servicekit.clock_guard import NoGuard
 from servicekit.config import ConfigError, load
+from servicekit.errors import Unavailable
 from servicekit.server import Service
 from servicekit.timestamps import to_proto
 from tests.support import START
@@ -52,7 +55,7 @@ def running(service: Service) -> Iterator[ExecutionServiceStub]:
 
 def test_it_serves_and_stops_while_all_its_peers_are_away(tmp_path: Path, logged: list[EventDict]) -> None:
     write_clock(tmp_path / "clock", START)
-    service = compose(settings(tmp_path))
+    service = main.compose(settings(tmp_path))
     with running(service) as stub:
         status = stub.GetSchedulerStatus(GetSchedulerStatusRequest())
         listed = stub.ListExecutions(ListExecutionsRequest(parent=f"{PLACE}/policies/-"))
@@ -64,7 +67,7 @@ def test_it_serves_and_stops_while_all_its_peers_are_away(tmp_path: Path, logged
 
 def test_each_step_has_a_loop_and_sending_as_many_as_it_was_told(tmp_path: Path) -> None:
     write_clock(tmp_path / "clock", START)
-    service = compose(settings(tmp_path))
+    service = main.compose(settings(tmp_path))
     with running(service):
         names = [loop.name for loop in service.loops]
     assert names == [
@@ -78,6 +81,36 @@ def test_each_step_has_a_loop_and_sending_as_many_as_it_was_told(tmp_path: Path)
         "say_at_work",
         "keep_house",
     ]
+
+
+class Doubt(NoGuard):
+    """Trusts no product time, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def gain(self) -> timedelta:
+        self.asked += 1
+        return timedelta(days=1)
+
+
+def test_what_is_done_because_it_is_late_waits_until_product_time_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clock(tmp_path / "clock", START)
+    guard = Doubt()
+    monkeypatch.setattr(main, "product_guard", lambda *_: guard)
+    service = main.compose(settings(tmp_path))
+    waiting = []
+    for loop in service.loops:
+        before = guard.asked
+        with suppress(Unavailable):  # its peers are away
+            loop._step()
+        if guard.asked != before:
+            waiting.append(loop.name)
+    for close in service.closing:
+        close()
+    assert waiting == ["send_0", "send_1", "follow", "retain", "keep_house"]
 
 
 def test_wrong_settings_are_all_told_at_once() -> None:

@@ -75,6 +75,15 @@ def test_a_copy_is_not_written_over(folder: DataFolder, tmp_path: Path) -> None:
         back_up(folder, tmp_path / "copy")
 
 
+@pytest.mark.parametrize("target", [".", "..", "/"])
+def test_a_folder_that_is_there_is_no_place_for_a_copy_however_it_is_named(
+    folder: DataFolder, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.path)
+    with pytest.raises(SuiteError, match="not empty"):
+        back_up(folder, Path(target))
+
+
 def test_nothing_looks_like_a_copy_when_a_database_is_missing(folder: DataFolder, tmp_path: Path) -> None:
     (folder.path / "log_service.db").unlink()
     with pytest.raises(SuiteError, match=r"log_service\.db does not exist"):

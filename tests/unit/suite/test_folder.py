@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from servicekit.clock import WallClock, write_clock
+from servicekit.clock import SteppedClock, write_clock
 from suite.errors import SuiteError
 from suite.folder import STEPPED, WALL, DataFolder
 from tests.support import START
@@ -37,16 +37,15 @@ def test_a_folder_that_cannot_be_made_is_told_so(tmp_path: Path) -> None:
 def test_product_time_is_the_wall_s_unless_it_is_stepped(folder: DataFolder) -> None:
     with folder.locked():
         assert folder.choose_clock(WALL) == "wall"
-        assert isinstance(folder.clock(), WallClock)
         assert folder.choose_clock(STEPPED) == str(folder.path / "clock")
-        assert isinstance(folder.clock().now(), datetime)
+        assert isinstance(SteppedClock(folder.clock_file).now(), datetime)
 
 
 def test_stepped_time_goes_on_where_it_was(folder: DataFolder) -> None:
     with folder.locked():
         write_clock(folder.clock_file, START)
         folder.choose_clock(STEPPED)
-        assert folder.clock().now() == START
+        assert SteppedClock(folder.clock_file).now() == START
 
 
 def test_a_folder_with_stepped_time_is_not_run_on_the_wall_clock(folder: DataFolder) -> None:

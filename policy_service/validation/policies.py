@@ -1,32 +1,22 @@
-"""The shape of each request. What the contract's field behavior says is checked before, by `@rpc`."""
+"""Requests about policies, their copies in other regions, and how many there may be."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import regex
 
-from autoimage.policy.v1 import policy_pb2, policy_service_pb2, trigger_service_pb2
+from autoimage.policy.v1 import policy_pb2, policy_service_pb2
 from autoimage.type.v1 import retention_pb2
-from policy_service import convert
-from policy_service.domain.errors import InstanceElsewhere
+from policy_service.convert.policies import policy_spec, specified
 from policy_service.domain.policy import MAX_DESCRIPTION, Place, PolicySpec
-from policy_service.domain.schedule import CATCH_UP_WINDOW, COUNTS, MAX_EXECUTION_LIMIT, MAX_SPREAD
-from servicekit import behavior, masks, zones
+from policy_service.validation.schedules import schedule
+from servicekit import behavior, masks
 from servicekit import validation as v
 from servicekit.errors import FieldViolation, InvalidArgument
 from servicekit.names import ACCOUNT_REGION, INSTANCE, LOG_TOPIC, POLICY, POLICY_LIMIT
 from servicekit.regions import region_of
 
-MAX_BATCH = 100
-"""Instances that a user associates or disassociates at once."""
-MAX_LOOK_UPS = 500
-"""Policies that a scheduler asks or tells about at once."""
-MAX_REFERENCES = 5000
-"""Triggers or associations that a scheduler refers to at once."""
-MAX_PREVIEW = 1000
-"""Scheduled times that a preview tells at once."""
 POLICY_FIELDS = frozenset(
     {
         "display_name",
@@ -92,12 +82,12 @@ def _is_in(field: str, path: str) -> bool:
 def updated_spec(spec: PolicySpec, request: policy_service_pb2.UpdatePolicyRequest) -> PolicySpec:
     """What a policy becomes by an update. Raises InvalidArgument for what is wrong with the policy as a whole."""
     policy = request.policy
-    merged = masks.merged(convert.specified(spec), policy, masks.chosen(policy, request.update_mask, POLICY_FIELDS))
+    merged = masks.merged(specified(spec), policy, masks.chosen(policy, request.update_mask, POLICY_FIELDS))
     place = policy.name.partition("/policies/")[0]
     found = behavior.violations(merged, create=False, path="policy.") + _policy(merged, place)
     if found:
         raise InvalidArgument({violation.field: violation for violation in found}.values())
-    updated = convert.policy_spec(merged)
+    updated = policy_spec(merged)
     if spec.logging is None or updated.logging != replace(spec.logging, topic_gone=False):
         return updated
     return replace(updated, logging=spec.logging)  # that its topic is gone was no user's word, and stays
@@ -108,7 +98,7 @@ def _policy(policy: policy_pb2.Policy, place: str) -> _Found:
     return (
         _display_name("policy.display_name", policy.display_name)
         + v.length("policy.description", policy.description, 0, MAX_DESCRIPTION)
-        + _schedule("policy.schedule", policy.schedule)
+        + schedule("policy.schedule", policy.schedule)
         + _disks("policy.disks", policy.disks)
         + v.name("policy.logging.log_topic", policy.logging.log_topic, LOG_TOPIC, parent=place)
         + _retention("policy.retention", policy.retention)
@@ -121,24 +111,6 @@ def _display_name(field: str, value: str) -> _Found:
     if value and not found and not _DISPLAY_NAME.fullmatch(value):
         return v.fail(field, "must consist of Han characters, A-Z, a-z, 0-9, _ and -")
     return found
-
-
-def _schedule(field: str, schedule: policy_pb2.Schedule) -> _Found:
-    """P4, P10, P18, D4, D6; of the start time P3 says what the clock must say."""
-    found = _interval(f"{field}.interval", schedule.interval)
-    if schedule.time_zone and not zones.is_zone(schedule.time_zone):
-        name = schedule.time_zone[:63]
-        found += v.fail(f"{field}.time_zone", f"must be a zone such as Asia/Shanghai, is {name!r}", "TIME_ZONE_UNKNOWN")
-    found += v.within(f"{field}.execution_limit", schedule.execution_limit, 0, MAX_EXECUTION_LIMIT)
-    if schedule.HasField("catch_up_window"):
-        found += v.whole_seconds(f"{field}.catch_up_window", schedule.catch_up_window, *CATCH_UP_WINDOW)
-    return found + v.whole_seconds(f"{field}.spread", schedule.spread, timedelta(0), MAX_SPREAD)
-
-
-def _interval(field: str, interval: policy_pb2.Interval) -> _Found:
-    """P4."""
-    unit = convert.UNITS.get(interval.unit)
-    return v.within(f"{field}.count", interval.count, *COUNTS[unit]) if unit is not None else []
 
 
 def _disks(field: str, disks: policy_pb2.DiskSelection) -> _Found:
@@ -160,17 +132,6 @@ def _retention(field: str, retention: retention_pb2.Retention) -> _Found:
     if retention.keep_last:
         found += v.within(f"{field}.keep_last", retention.keep_last, 1, _MAX_KEEP_LAST)
     return found
-
-
-def preview_schedule(request: policy_service_pb2.PreviewScheduleRequest) -> _Found:
-    found = (
-        v.name("parent", request.parent, ACCOUNT_REGION)
-        + v.name("policy", request.policy, POLICY, parent=request.parent)
-        + v.within("count", request.count, 0, MAX_PREVIEW)
-    )
-    if request.HasField("schedule"):
-        return found + _schedule("schedule", request.schedule)
-    return found if request.policy else found + v.fail("schedule", "is required where no policy is given")
 
 
 def list_policies(request: policy_service_pb2.ListPoliciesRequest) -> _Found:
@@ -219,57 +180,6 @@ def execute_policy(request: policy_service_pb2.ExecutePolicyRequest) -> _Found:
     return v.name("name", request.name, POLICY) + v.request_id("request_id", request.request_id)
 
 
-def associate_instances(request: policy_service_pb2.AssociateInstancesRequest) -> _Found:
-    found = v.name("policy", request.policy, POLICY) + v.request_id("request_id", request.request_id)
-    return found + _batch(request.instances)
-
-
-def disassociate_instances(request: policy_service_pb2.DisassociateInstancesRequest) -> _Found:
-    return _any_policy("policy", request.policy) + _batch(request.instances)
-
-
-def _any_policy(field: str, name: str) -> _Found:
-    """A policy's name whose last id, and no other, may be `-`."""
-    prefix, _, last = name.rpartition("/")
-    return v.name(field, f"{prefix}/any" if last == "-" else name, POLICY)
-
-
-def _batch(instances: Iterable[str]) -> _Found:
-    names = list(instances)
-    return v.count("instances", names, MAX_BATCH) + v.distinct("instances", names)
-
-
-def instance_of(place: Place, field: str, name: str) -> InvalidArgument | None:
-    """What is wrong with one instance's name of a batch; None if it is an instance of the place."""
-    ids = INSTANCE.match(name)
-    if ids is None:
-        return InvalidArgument(v.fail(field, f"must be a name like {INSTANCE.pattern}"))
-    if (ids["account"], ids["region"]) != place:
-        return InstanceElsewhere(field, place.name)
-    return None
-
-
-def list_associations(request: policy_service_pb2.ListAssociationsRequest) -> _Found:
-    return v.name("parent", request.parent, POLICY) + v.page(request)
-
-
-def list_associable_instances(request: policy_service_pb2.ListAssociableInstancesRequest) -> _Found:
-    return (
-        v.name("parent", request.parent, ACCOUNT_REGION)
-        + v.page(request)
-        + v.resource_id("filter.instance_id", request.filter.instance_id)
-        + v.length("filter.display_name", request.filter.display_name, 1, _MAX_DISPLAY_NAME)
-    )
-
-
-def list_schedule_events(request: policy_service_pb2.ListScheduleEventsRequest) -> _Found:
-    found = _any_policy("parent", request.parent) + v.page(request)
-    for index, kind in enumerate(request.filter.kinds):
-        if kind == policy_pb2.ScheduleEvent.KIND_UNSPECIFIED:
-            found += v.fail(f"filter.kinds[{index}]", "must be a kind of event")
-    return found
-
-
 def get_policy_limit(request: policy_service_pb2.GetPolicyLimitRequest) -> _Found:
     return v.name("name", request.name, POLICY_LIMIT)
 
@@ -281,46 +191,3 @@ def update_policy_limit(request: policy_service_pb2.UpdatePolicyLimitRequest) ->
     if request.HasField("policy_limit") and not wanted.name:
         found += v.fail("policy_limit.name", "is required")
     return found + masks.violations(request.update_mask, {"limit"})
-
-
-def disable_logging(request: trigger_service_pb2.DisableLoggingRequest) -> _Found:
-    found = v.count("missing_log_topics", request.missing_log_topics, MAX_LOOK_UPS)
-    for index, missing in enumerate(request.missing_log_topics):
-        found += v.name(f"missing_log_topics[{index}].policy", missing.policy, POLICY)
-        found += v.name(f"missing_log_topics[{index}].log_topic", missing.log_topic, LOG_TOPIC)
-    return found
-
-
-def lease_triggers(request: trigger_service_pb2.LeaseTriggersRequest) -> _Found:
-    found = v.length("scheduler", request.scheduler, 1, 128)
-    if request.max_instances < 0:
-        found += v.fail("max_instances", "must not be negative")
-    return found
-
-
-def ack_triggers(request: trigger_service_pb2.AckTriggersRequest) -> _Found:
-    return _uids("trigger_uids", request.trigger_uids, MAX_REFERENCES)
-
-
-def look_up_retentions(request: trigger_service_pb2.LookUpRetentionsRequest) -> _Found:
-    return _uids("policy_uids", request.policy_uids, MAX_LOOK_UPS)
-
-
-def references(request: Any) -> _Found:
-    """Requests about associations, by uid."""
-    found = v.count("associations", request.associations, MAX_REFERENCES)
-    for index, reference in enumerate(request.associations):
-        found += _uid(f"associations[{index}].policy_uid", reference.policy_uid)
-        found += _uid(f"associations[{index}].association_uid", reference.association_uid)
-    return found
-
-
-def _uids(field: str, uids: Collection[str], maximum: int) -> _Found:
-    found = v.count(field, uids, maximum)
-    for index, uid in enumerate(uids):
-        found += _uid(f"{field}[{index}]", uid)
-    return found
-
-
-def _uid(field: str, value: str) -> _Found:
-    return v.request_id(field, value) if value else v.fail(field, "must not be empty")
