@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from servicekit.clock import Clock
-from servicekit.engines import DatabaseUrlError, Engine, Limits, sqlite
+from servicekit.engines import DatabaseUrlError, Engine, Limits, begin, sqlite
 from servicekit.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ class Database:
         try:
             with engine.connect() as connection:
                 try:
+                    begin(connection)
                     with connection.begin():
                         yield connection
                         self._engine.assert_in_transaction(connection)

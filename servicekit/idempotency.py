@@ -1,5 +1,6 @@
 """A request id makes a mutation happen once: its answer is kept for 24 hours, in the command's own transaction."""
 
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from servicekit.database import Micros
 from servicekit.errors import DatabaseUnavailable, RequestIdReused
-from servicekit.sql import rows_in, take_turns
+from servicekit.sql import rows_in, rows_text, take_turns
 from servicekit.timestamps import to_micros
 
 KEPT = timedelta(hours=24)
@@ -85,10 +86,15 @@ def remembered_many(
     if not keys:
         return [None] * len(asked)
     take_turns(connection, table.name, [f"{scope} {request_id}" for scope, request_id in keys])
-    is_valid = table.c.expire_micros > to_micros(now)
-    rows = connection.execute(sa.select(table).where(_is_one_of(table, keys), is_valid))
+    rows = connection.execute(_valid_query(table), {"keys": rows_text(sorted(keys)), "now": to_micros(now)})
     found = {(row.scope, row.request_id): row for row in rows}
     return [_outcome(one, found.get(_key(one))) for one in asked]
+
+
+@functools.cache
+def _valid_query(table: sa.Table) -> sa.Select[Any]:
+    is_one_of = rows_in((table.c.scope, table.c.request_id), "keys")
+    return sa.select(table).where(is_one_of, table.c.expire_micros > sa.bindparam("now"))
 
 
 def _outcome(asked: Idempotency, row: Any) -> Outcome:

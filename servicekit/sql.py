@@ -1,5 +1,6 @@
 """Pieces of SQL that are written differently on SQLite and PostgreSQL."""
 
+import functools
 import importlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +18,18 @@ _TAKE_TURNS = sa.text("SELECT pg_advisory_xact_lock(:kind, turn) FROM unnest(CAS
 def insert_missing(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Inserts the rows that break no unique constraint, and leaves what is there alone. For counters at first use."""
     if rows:
-        # Imported late, by name: PostgreSQL's dialect costs a tenth of the time that a service may take to start.
-        dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
-        connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+        connection.execute(_insert_missing(connection.dialect.name, table), rows)
+
+
+@functools.cache
+def _insert_missing(dialect: str, table: sa.Table) -> sa.Executable:
+    statement: sa.Executable = _dialect(dialect).insert(table).on_conflict_do_nothing()
+    return statement
+
+
+def _dialect(name: str) -> Any:
+    """Imported late, by name: PostgreSQL's dialect costs a tenth of the time that a service may take to start."""
+    return importlib.import_module(f"sqlalchemy.dialects.{name}")
 
 
 def insert_or_update(
@@ -34,8 +44,7 @@ def insert_or_update(
     A change to None means: to what the new row has.
     """
     if rows:
-        dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
-        insert = dialect.insert(table)
+        insert = _dialect(connection.dialect.name).insert(table)
         new = {name: insert.excluded[name] if value is None else value for name, value in changes.items()}
         keys = [column.name for column in table.primary_key]
         connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), rows)
@@ -83,16 +92,26 @@ def _instr(element: contains, compiler: Any, **options: Any) -> str:
     return f"instr({compiler.process(element.clauses, **options)}) > 0"
 
 
+Rows = Sequence[tuple[str | int, ...]]
+
+
 class rows_in(_Condition):  # noqa: N801
     """Whether these columns together are one of `rows` (texts and whole numbers), found by an index on the columns.
 
+    In a statement that is built once, `rows` is the name of a parameter, whose value is `rows_text` of the rows.
     `tuple_(…).in_(…)` means the same, but makes SQLite read the whole table.
     """
 
     inherit_cache = True
 
-    def __init__(self, columns: Sequence[sa.ColumnElement[Any]], rows: Sequence[tuple[str | int, ...]]) -> None:
-        super().__init__(*columns, sa.literal(json.dumps(rows), sa.Text))
+    def __init__(self, columns: Sequence[sa.ColumnElement[Any]], rows: Rows | str) -> None:
+        given = sa.bindparam(rows, type_=sa.Text) if isinstance(rows, str) else sa.literal(rows_text(rows), sa.Text)
+        super().__init__(*columns, given)
+
+
+def rows_text(rows: Rows) -> str:
+    """Rows as `rows_in` takes them for a parameter."""
+    return json.dumps(rows)
 
 
 @compiles(rows_in)

@@ -1,13 +1,15 @@
 """Request ids of images, and what became of them."""
 
+import functools
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from compute_sim.domain.keys import Key
 from compute_sim.domain.requests import ImageRequest, RequestFate
-from compute_sim.store.keys import columns, is_among, key_of
+from compute_sim.store.keys import SHAPES, among, columns, is_among, key_of
 from compute_sim.store.schema import image_requests
 from servicekit.timestamps import to_micros
 
@@ -16,19 +18,24 @@ def get(connection: sa.Connection, keys: Collection[Key]) -> dict[Key, ImageRequ
     """What is known of these request ids."""
     if not keys:
         return {}
-    select = sa.select(
+    places, given = among(keys)
+    found = (
+        ImageRequest(key_of(row, "request_id"), row.instance_id, RequestFate(row.fate), row.image_id)
+        for row in connection.execute(_get_query(places), given)
+    )
+    return {request.key: request for request in found}
+
+
+@functools.lru_cache(SHAPES)
+def _get_query(places: int) -> sa.Select[Any]:
+    return sa.select(
         image_requests.c.account,
         image_requests.c.region,
         image_requests.c.request_id,
         image_requests.c.instance_id,
         image_requests.c.fate,
         image_requests.c.image_id,
-    ).where(is_among(image_requests, "request_id", keys))
-    found = (
-        ImageRequest(key_of(row, "request_id"), row.instance_id, RequestFate(row.fate), row.image_id)
-        for row in connection.execute(select)
-    )
-    return {request.key: request for request in found}
+    ).where(is_among(image_requests, "request_id", places))
 
 
 def insert(connection: sa.Connection, new: Sequence[ImageRequest], now: datetime) -> None:
@@ -49,9 +56,10 @@ def insert(connection: sa.Connection, new: Sequence[ImageRequest], now: datetime
 
 def mark_deleted(connection: sa.Connection, images: Collection[Key], now: datetime) -> None:
     """The images' request ids will never build another one."""
-    are_theirs = is_among(image_requests, "image_id", images)
+    places, given = among(images)
+    are_theirs = is_among(image_requests, "image_id", places)
     values = {"fate": RequestFate.DELETED, "since_micros": to_micros(now)}
-    connection.execute(sa.update(image_requests).where(are_theirs).values(values))
+    connection.execute(sa.update(image_requests).where(are_theirs).values(values), given)
 
 
 def purge(connection: sa.Connection, before: datetime, limit: int) -> int:
@@ -68,4 +76,6 @@ def purge(connection: sa.Connection, before: datetime, limit: int) -> int:
     keys = [key_of(row, "request_id") for row in connection.execute(old)]
     if not keys:
         return 0
-    return connection.execute(sa.delete(image_requests).where(is_among(image_requests, "request_id", keys))).rowcount
+    places, given = among(keys)
+    statement = sa.delete(image_requests).where(is_among(image_requests, "request_id", places))
+    return connection.execute(statement, given).rowcount

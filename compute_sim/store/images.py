@@ -1,5 +1,6 @@
 """Images and their disks."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 
 from compute_sim.domain.images import Image, ImageDisk, ImageFilter, ImageState, LeftOutDisk
 from compute_sim.domain.keys import Key, Place
-from compute_sim.store.keys import columns, is_among, is_in, is_key, key_of
+from compute_sim.store.keys import SHAPES, Given, among, columns, is_among, is_in, is_key, key_of
 from compute_sim.store.schema import image_disks, images
 from servicekit.paging import Page
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
@@ -37,8 +38,13 @@ def get(connection: sa.Connection, keys: Collection[Key]) -> dict[Key, Image]:
     """Those of the images that exist."""
     if not keys:
         return {}
-    select = sa.select(*_COLUMNS).where(is_among(images, "image_id", keys))
-    return {image.key: image for image in _load(connection, select)}
+    places, given = among(keys)
+    return {image.key: image for image in _load(connection, _get_query(places), given)}
+
+
+@functools.lru_cache(SHAPES)
+def _get_query(places: int) -> sa.Select[Any]:
+    return sa.select(*_COLUMNS).where(is_among(images, "image_id", places))
 
 
 def list_page(connection: sa.Connection, place: Place, filter: ImageFilter, page: Page) -> list[Image]:
@@ -57,9 +63,15 @@ def list_page(connection: sa.Connection, place: Place, filter: ImageFilter, page
 
 def building(connection: sa.Connection, instances: Collection[Key]) -> dict[Key, str]:
     """The id of the image that is being built of each of these instances, as far as there is one."""
+    places, given = among(instances)
+    rows = connection.execute(_building_query(places), given)
+    return {key_of(row, "instance_id"): row.image_id for row in rows}
+
+
+@functools.lru_cache(SHAPES)
+def _building_query(places: int) -> sa.Select[Any]:
     select = sa.select(images.c.account, images.c.region, images.c.instance_id, images.c.image_id)
-    select = select.where(is_among(images, "instance_id", instances), images.c.building == sa.true())
-    return {key_of(row, "instance_id"): row.image_id for row in connection.execute(select)}
+    return select.where(is_among(images, "instance_id", places), images.c.building == sa.true())
 
 
 def ended_by(connection: sa.Connection, moment: datetime, limit: int) -> list[Key]:
@@ -97,12 +109,13 @@ def update(connection: sa.Connection, image: Image) -> None:
 
 def delete(connection: sa.Connection, keys: Collection[Key]) -> None:
     """Deletes images with their snapshots."""
+    places, given = among(keys)
     for table in (image_disks, images):
-        connection.execute(sa.delete(table).where(is_among(table, "image_id", keys)))
+        connection.execute(sa.delete(table).where(is_among(table, "image_id", places)), given)
 
 
-def _load(connection: sa.Connection, select: sa.Select[Any]) -> list[Image]:
-    rows = connection.execute(select).all()
+def _load(connection: sa.Connection, select: sa.Select[Any], given: Given | None = None) -> list[Image]:
+    rows = connection.execute(select, given).all()
     if not rows:
         return []
     keys = [key_of(row, "image_id") for row in rows]
@@ -129,6 +142,16 @@ def _load(connection: sa.Connection, select: sa.Select[Any]) -> list[Image]:
 
 
 def _disks(connection: sa.Connection, keys: Iterable[Key]) -> defaultdict[Key, list[ImageDisk]]:
+    places, given = among(keys)
+    found: defaultdict[Key, list[ImageDisk]] = defaultdict(list)
+    for row in connection.execute(_disks_query(places), given):
+        disk = ImageDisk(row.device_name, row.size_gib, row.disk_id, row.snapshot_id)
+        found[key_of(row, "image_id")].append(disk)
+    return found
+
+
+@functools.lru_cache(SHAPES)
+def _disks_query(places: int) -> sa.Select[Any]:
     select = sa.select(
         image_disks.c.account,
         image_disks.c.region,
@@ -138,12 +161,7 @@ def _disks(connection: sa.Connection, keys: Iterable[Key]) -> defaultdict[Key, l
         image_disks.c.disk_id,
         image_disks.c.snapshot_id,
     )
-    select = select.where(is_among(image_disks, "image_id", keys)).order_by(image_disks.c.device_name)
-    found: defaultdict[Key, list[ImageDisk]] = defaultdict(list)
-    for row in connection.execute(select):
-        disk = ImageDisk(row.device_name, row.size_gib, row.disk_id, row.snapshot_id)
-        found[key_of(row, "image_id")].append(disk)
-    return found
+    return select.where(is_among(image_disks, "image_id", places)).order_by(image_disks.c.device_name)
 
 
 def _row(image: Image) -> dict[str, Any]:

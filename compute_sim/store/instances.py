@@ -1,5 +1,6 @@
 """Instances and their disks."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from compute_sim.domain.instances import SYSTEM_DEVICE, Disk, DiskKind, Instance, InstanceFilter, InstanceState
 from compute_sim.domain.keys import Key, Place
 from compute_sim.store import images
-from compute_sim.store.keys import columns, is_among, is_in, is_key, key_of
+from compute_sim.store.keys import SHAPES, Given, among, columns, is_among, is_in, is_key, key_of
 from compute_sim.store.schema import instance_disks, instances
 from servicekit.paging import Page
 from servicekit.timestamps import from_micros, to_micros
@@ -29,16 +30,22 @@ def get(connection: sa.Connection, keys: Collection[Key]) -> dict[Key, Instance]
     """Those of the instances that exist, with their disks and the images that are being built of them."""
     if not keys:
         return {}
-    select = sa.select(*_COLUMNS).where(is_among(instances, "instance_id", keys))
-    return {instance.key: instance for instance in _load(connection, select)}
+    places, given = among(keys)
+    return {instance.key: instance for instance in _load(connection, _get_query(places), given)}
+
+
+@functools.lru_cache(SHAPES)
+def _get_query(places: int) -> sa.Select[Any]:
+    return sa.select(*_COLUMNS).where(is_among(instances, "instance_id", places))
 
 
 def existing(connection: sa.Connection, keys: Collection[Key]) -> set[Key]:
     """Which of the keys are taken."""
     if not keys:
         return set()
+    places, given = among(keys)
     select = sa.select(instances.c.account, instances.c.region, instances.c.instance_id)
-    rows = connection.execute(select.where(is_among(instances, "instance_id", keys)))
+    rows = connection.execute(select.where(is_among(instances, "instance_id", places)), given)
     return {key_of(row, "instance_id") for row in rows}
 
 
@@ -92,8 +99,8 @@ def _has_system_disk(kind: DiskKind) -> sa.ColumnElement[bool]:
     return sa.exists().where(*same_instance, is_system_disk, instance_disks.c.kind == kind)
 
 
-def _load(connection: sa.Connection, select: sa.Select[Any]) -> list[Instance]:
-    rows = connection.execute(select).all()
+def _load(connection: sa.Connection, select: sa.Select[Any], given: Given | None = None) -> list[Instance]:
+    rows = connection.execute(select, given).all()
     if not rows:
         return []
     keys = [key_of(row, "instance_id") for row in rows]
@@ -114,6 +121,16 @@ def _load(connection: sa.Connection, select: sa.Select[Any]) -> list[Instance]:
 
 
 def _disks(connection: sa.Connection, keys: Iterable[Key]) -> defaultdict[Key, list[Disk]]:
+    places, given = among(keys)
+    found: defaultdict[Key, list[Disk]] = defaultdict(list)
+    for row in connection.execute(_disks_query(places), given):
+        disk = Disk(row.device_name, DiskKind(row.kind), row.size_gib, row.disk_id, row.source_snapshot_id)
+        found[key_of(row, "instance_id")].append(disk)
+    return found
+
+
+@functools.lru_cache(SHAPES)
+def _disks_query(places: int) -> sa.Select[Any]:
     select = sa.select(
         instance_disks.c.account,
         instance_disks.c.region,
@@ -124,12 +141,7 @@ def _disks(connection: sa.Connection, keys: Iterable[Key]) -> defaultdict[Key, l
         instance_disks.c.disk_id,
         instance_disks.c.source_snapshot_id,
     )
-    select = select.where(is_among(instance_disks, "instance_id", keys)).order_by(instance_disks.c.device_name)
-    found: defaultdict[Key, list[Disk]] = defaultdict(list)
-    for row in connection.execute(select):
-        disk = Disk(row.device_name, DiskKind(row.kind), row.size_gib, row.disk_id, row.source_snapshot_id)
-        found[key_of(row, "instance_id")].append(disk)
-    return found
+    return select.where(is_among(instance_disks, "instance_id", places)).order_by(instance_disks.c.device_name)
 
 
 def _row(instance: Instance) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Conditions on resources of many places at once, in one statement."""
+"""Conditions on resources of many places at once, in one statement.
+
+Statements are built once for each number of places (`is_among`) or regions (`is_in_any`), and kept for the latest
+SHAPES of them: mostly there is one. `among` and `in_any` tell that number, and the values that the statement takes.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,6 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from compute_sim.domain.keys import Key, Place
+
+SHAPES = 16
+Given = dict[str, Any]
+"""Values of a statement's parameters."""
 
 
 def is_key(table: sa.Table, column: str, key: Key) -> sa.ColumnElement[bool]:
@@ -17,28 +25,59 @@ def is_in(table: sa.Table, place: Place) -> sa.ColumnElement[bool]:
     return sa.and_(table.c.account == place.account, table.c.region == place.region)
 
 
-def is_among(table: sa.Table, column: str, keys: Iterable[Key]) -> sa.ColumnElement[bool]:
-    """The row's key is one of these. Not a row value IN (…): SQLite would read the whole table for it."""
-    ids: defaultdict[Place, list[str]] = defaultdict(list)
-    for key in keys:
-        ids[key.place].append(key.id)
-    return sa.or_(
-        sa.false(), *(sa.and_(is_in(table, place), table.c[column].in_(sorted(ids[place]))) for place in sorted(ids))
-    )
-
-
-def is_in_any(table: sa.Table, places: Iterable[Place]) -> sa.ColumnElement[bool]:
-    """The row belongs to one of these places. See `is_among`; regions are few, so one term for each."""
-    accounts: defaultdict[str, list[str]] = defaultdict(list)
-    for place in places:
-        accounts[place.region].append(place.account)
+def is_among(table: sa.Table, column: str, places: int) -> sa.ColumnElement[bool]:
+    """The row's key is one of those given. Not a row value IN (…): SQLite would read the whole table for it."""
     return sa.or_(
         sa.false(),
         *(
-            sa.and_(table.c.region == region, table.c.account.in_(sorted(accounts[region])))
-            for region in sorted(accounts)
+            sa.and_(
+                table.c.account == sa.bindparam(f"account_{number}"),
+                table.c.region == sa.bindparam(f"region_{number}"),
+                table.c[column].in_(sa.bindparam(f"ids_{number}", expanding=True)),
+            )
+            for number in range(places)
         ),
     )
+
+
+def among(keys: Iterable[Key]) -> tuple[int, Given]:
+    """In how many places the keys are; and they themselves, for `is_among`."""
+    ids: defaultdict[Place, list[str]] = defaultdict(list)
+    for key in keys:
+        ids[key.place].append(key.id)
+    given: Given = {}
+    for number, place in enumerate(sorted(ids)):
+        given |= {
+            f"account_{number}": place.account,
+            f"region_{number}": place.region,
+            f"ids_{number}": sorted(ids[place]),
+        }
+    return len(ids), given
+
+
+def is_in_any(table: sa.Table, regions: int) -> sa.ColumnElement[bool]:
+    """The row belongs to one of the places given. See `is_among`; regions are few, so one term for each."""
+    return sa.or_(
+        sa.false(),
+        *(
+            sa.and_(
+                table.c.region == sa.bindparam(f"region_{number}"),
+                table.c.account.in_(sa.bindparam(f"accounts_{number}", expanding=True)),
+            )
+            for number in range(regions)
+        ),
+    )
+
+
+def in_any(places: Iterable[Place]) -> tuple[int, Given]:
+    """In how many regions the places are; and they themselves, for `is_in_any`."""
+    accounts: defaultdict[str, list[str]] = defaultdict(list)
+    for place in places:
+        accounts[place.region].append(place.account)
+    given: Given = {}
+    for number, region in enumerate(sorted(accounts)):
+        given |= {f"region_{number}": region, f"accounts_{number}": sorted(accounts[region])}
+    return len(accounts), given
 
 
 def key_of(row: Any, column: str) -> Key:

@@ -11,7 +11,7 @@ from policy_service.domain.association import Association
 from policy_service.domain.policy import Place, PolicyKey
 from policy_service.domain.triggers import TriggeredAssociation
 from policy_service.store import policies
-from policy_service.store.among import among
+from policy_service.store.among import among, given
 from policy_service.store.schema import associations as table
 from policy_service.store.schema import metadata
 from policy_service.store.schema import policies as policy_table
@@ -71,8 +71,11 @@ def by_uid(connection: sa.Connection, uids: Collection[str]) -> dict[str, Associ
 
 def policies_of(connection: sa.Connection, uids: Collection[str]) -> dict[str, str]:
     """The policy's uid of each of the associations that exist, by uid."""
-    rows = connection.execute(sa.select(_c.uid, _c.policy_uid).where(among(_c.uid, uids)))
+    rows = connection.execute(_POLICIES_OF, {"uids": given(uids)})
     return {row.uid: row.policy_uid for row in rows}
+
+
+_POLICIES_OF = sa.select(_c.uid, _c.policy_uid).where(among(_c.uid, "uids"))
 
 
 def of_policies(connection: sa.Connection, policy_uids: Collection[str]) -> dict[str, list[TriggeredAssociation]]:

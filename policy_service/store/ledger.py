@@ -1,5 +1,6 @@
 """The schedule ledger: rows are added, never changed."""
 
+import functools
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from policy_service.domain.policy import Place, PolicyKey
 from policy_service.domain.schedule import Points
 from policy_service.domain.triggers import MissedReason
 from policy_service.store import schedules
-from policy_service.store.among import among
+from policy_service.store.among import among, given
 from policy_service.store.schema import policies
 from policy_service.store.schema import schedule_ledger as table
 from servicekit.paging import Page
@@ -46,6 +47,12 @@ def page(
 
 def late_points(connection: sa.Connection, policy_uids: Collection[str]) -> dict[str, int]:
     """How many points of each of these policies came after the last one that was triggered on time."""
+    rows = connection.execute(_late_points_query(), {"uids": given(policy_uids)})
+    return {uid: int(count or 0) for uid, count in rows}
+
+
+@functools.cache
+def _late_points_query() -> sa.Select[Any]:
     on_time = sa.select(sa.func.max(_c.id)).where(_c.policy_uid == policies.c.uid, _c.event == Event.SCHEDULED.value)
     late = sa.select(sa.func.sum(_c.point_count)).where(
         _c.policy_uid == policies.c.uid,
@@ -53,8 +60,7 @@ def late_points(connection: sa.Connection, policy_uids: Collection[str]) -> dict
         _c.id > sa.func.coalesce(on_time.correlate(policies).scalar_subquery(), 0),
     )
     query = sa.select(policies.c.uid, late.correlate(policies).scalar_subquery())
-    rows = connection.execute(query.where(among(policies.c.uid, policy_uids)))
-    return {uid: int(count or 0) for uid, count in rows}
+    return query.where(among(policies.c.uid, "uids"))
 
 
 def after(connection: sa.Connection, number: int, limit: int) -> list[tuple[int, datetime]]:

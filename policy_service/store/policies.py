@@ -12,7 +12,7 @@ from policy_service.domain.policy import Logging, Place, Policy, PolicyFilter, P
 from policy_service.domain.schedule import Anchor
 from policy_service.domain.triggers import Candidate
 from policy_service.store import retentions, schedules
-from policy_service.store.among import among
+from policy_service.store.among import among, given
 from policy_service.store.schema import associations, metadata
 from policy_service.store.schema import policies as table
 from servicekit.database import constraint_name
@@ -36,11 +36,14 @@ def insert(connection: sa.Connection, policy: Policy) -> None:
 
 def get(connection: sa.Connection, key: PolicyKey, *, lock: bool = False) -> Policy:
     """The policy of this name, locked on request; raises PolicyNotFound."""
-    query = sa.select(table).where(_c.account == key.account, _c.region == key.region, _c.policy_id == key.policy_id)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    row = connection.execute(_GET_LOCKED if lock else _GET, key._asdict()).one_or_none()
     if row is None:
         raise PolicyNotFound(key.name)
     return _policy(row)
+
+
+_GET = sa.select(table).where(*(_c[name] == sa.bindparam(name) for name in PolicyKey._fields))
+_GET_LOCKED = _GET.with_for_update()
 
 
 def get_by_uid(connection: sa.Connection, uid: str) -> Policy | None:
@@ -56,7 +59,10 @@ def lock(connection: sa.Connection, uids: Collection[str]) -> dict[str, Policy]:
 
 def existing(connection: sa.Connection, uids: Collection[str]) -> set[str]:
     """Those of the uids that are policies."""
-    return set(connection.scalars(sa.select(_c.uid).where(among(_c.uid, uids))))
+    return set(connection.scalars(_EXISTING, {"uids": given(uids)}))
+
+
+_EXISTING = sa.select(_c.uid).where(among(_c.uid, "uids"))
 
 
 def uids_of(connection: sa.Connection, keys: Collection[PolicyKey]) -> dict[PolicyKey, str]:
@@ -135,7 +141,10 @@ def add_instances(connection: sa.Connection, added: Mapping[str, int]) -> None:
 
 def next_due(connection: sa.Connection) -> datetime | None:
     """When the next enabled policy is due, perhaps already; None if none is enabled."""
-    return from_micros_or_none(connection.scalar(sa.select(sa.func.min(_c.next_execution_micros))))
+    return from_micros_or_none(connection.scalar(_NEXT_DUE))
+
+
+_NEXT_DUE = sa.select(sa.func.min(_c.next_execution_micros))
 
 
 def due(connection: sa.Connection, now: datetime, limit: int) -> list[Candidate]:

@@ -10,7 +10,7 @@ from policy_service.domain.policy import PolicyKey
 from policy_service.domain.schedule import SECOND, Points
 from policy_service.domain.triggers import Kind, Missed, MissedReason, Trigger, TriggeredAssociation
 from policy_service.store import retentions
-from policy_service.store.among import among
+from policy_service.store.among import among, given
 from policy_service.store.schema import triggers as table
 from servicekit.timestamps import from_micros, to_micros
 
@@ -34,8 +34,10 @@ def insert(connection: sa.Connection, added: Collection[Trigger]) -> None:
 
 def any_leasable(connection: sa.Connection, now: datetime) -> bool:
     """`now` is operating time."""
-    query = sa.select(_c.uid).where(_c.lease_expire_micros <= to_micros(now)).limit(1)
-    return connection.scalar(query) is not None
+    return connection.scalar(_ANY_LEASABLE, {"now": to_micros(now)}) is not None
+
+
+_ANY_LEASABLE = sa.select(_c.uid).where(_c.lease_expire_micros <= sa.bindparam("now")).limit(1)
 
 
 def lock_leasable(connection: sa.Connection, now: datetime, limit: int) -> list[Leasable]:
@@ -61,8 +63,10 @@ def lease(connection: sa.Connection, uids: Collection[str], expire: datetime) ->
 
 def get(connection: sa.Connection, uids: Collection[str]) -> list[Trigger]:
     """Those of the triggers that exist, oldest scheduled time first."""
-    query = sa.select(table).where(among(_c.uid, uids)).order_by(_c.scheduled_micros, _c.uid)
-    return [_trigger(row) for row in connection.execute(query)]
+    return [_trigger(row) for row in connection.execute(_GET, {"uids": given(uids)})]
+
+
+_GET = sa.select(table).where(among(_c.uid, "uids")).order_by(_c.scheduled_micros, _c.uid)
 
 
 def replace(connection: sa.Connection, trigger: Trigger) -> None:

@@ -23,8 +23,13 @@ def known(connection: sa.Connection, uids: Collection[str]) -> set[str]:
     """Those of the uids that are written already."""
     found: set[str] = set()
     for chunk in chunks(list(uids)):
-        found.update(connection.scalars(sa.select(executions.c.uid).where(executions.c.uid.in_(chunk))))
+        found.update(connection.scalars(_KNOWN, {"uids": chunk}))
     return found
+
+
+_IS_GIVEN = executions.c.uid.in_(sa.bindparam("uids", expanding=True))
+_KNOWN = sa.select(executions.c.uid).where(_IS_GIVEN)
+_BY_UID = sa.select(*_COLUMNS).where(_IS_GIVEN)
 
 
 def take_turns_in(connection: sa.Connection, places: Collection[tuple[str, str]]) -> None:
@@ -69,7 +74,7 @@ def get(connection: sa.Connection, account: str, region: str, policy_id: str, ex
 def by_uid(connection: sa.Connection, uids: Collection[str]) -> dict[str, Execution]:
     found: dict[str, Execution] = {}
     for chunk in chunks(sorted(uids)):
-        rows = connection.execute(sa.select(*_COLUMNS).where(executions.c.uid.in_(chunk))).mappings()
+        rows = connection.execute(_BY_UID, {"uids": chunk}).mappings()
         found.update({row["uid"]: _execution(row) for row in rows})
     return found
 
@@ -127,35 +132,39 @@ def count_ended(connection: sa.Connection, ended: Mapping[str, Mapping[str, int]
 
     Rows are locked in key order.
     """
-    statement = (
-        sa.update(executions)
-        .where(executions.c.uid == sa.bindparam("key"))
-        .values(
-            {"open": executions.c.open - sa.bindparam("all_ended"), "change": sa.bindparam("number")}
-            | {name: executions.c[name] + sa.bindparam(f"more_{name}") for name in _COUNTS[2:]}
-        )
-    )
     rows = [
         {"key": uid, "all_ended": sum(counts.values()), "number": changes[uid]}
         | {f"more_{name}": counts.get(name, 0) for name in _COUNTS[2:]}
         for uid, counts in sorted(ended.items())
     ]
-    connection.execute(statement, rows)
+    connection.execute(_COUNT_ENDED, rows)
+
+
+_COUNT_ENDED = (
+    sa.update(executions)
+    .where(executions.c.uid == sa.bindparam("key"))
+    .values(
+        {"open": executions.c.open - sa.bindparam("all_ended"), "change": sa.bindparam("number")}
+        | {name: executions.c[name] + sa.bindparam(f"more_{name}") for name in _COUNTS[2:]}
+    )
+)
 
 
 def close(connection: sa.Connection, closed: Iterable[Execution]) -> None:
     """Stores the final state and end time of executions."""
-    statement = (
-        sa.update(executions)
-        .where(executions.c.uid == sa.bindparam("key"))
-        .values(state=sa.bindparam("final"), end_time=sa.bindparam("ended"))
-    )
     rows = [
         {"key": execution.uid, "final": execution.state.value, "ended": to_micros_or_none(execution.end_time)}
         for execution in closed
     ]
     if rows:
-        connection.execute(statement, rows)
+        connection.execute(_CLOSE, rows)
+
+
+_CLOSE = (
+    sa.update(executions)
+    .where(executions.c.uid == sa.bindparam("key"))
+    .values(state=sa.bindparam("final"), end_time=sa.bindparam("ended"))
+)
 
 
 def count_running(connection: sa.Connection) -> int:

@@ -34,16 +34,21 @@ def add(connection: sa.Connection, entries: Iterable[Entry]) -> None:
 
 def oldest(connection: sa.Connection, limit: int) -> list[Waiting]:
     """The entries that wait longest. Replicas may deliver one twice: its insert id makes that harmless."""
-    query = sa.select(outbox.c.id, outbox.c.payload).order_by(outbox.c.id).limit(limit)
-    return [Waiting(row.id, _load(row.payload)) for row in connection.execute(query)]
+    return [Waiting(row.id, _load(row.payload)) for row in connection.execute(_OLDEST, {"limit": limit})]
 
 
 def remove(connection: sa.Connection, ids: Collection[int]) -> int:
     """Returns how many were there still. Locks in key order: replicas that delivered the same do not deadlock."""
     if not ids:
         return 0
-    connection.execute(sa.select(outbox.c.id).where(outbox.c.id.in_(ids)).order_by(outbox.c.id).with_for_update())
-    return connection.execute(sa.delete(outbox).where(outbox.c.id.in_(ids))).rowcount
+    connection.execute(_LOCK, {"ids": list(ids)})
+    return connection.execute(_REMOVE, {"ids": list(ids)}).rowcount
+
+
+_OLDEST = sa.select(outbox.c.id, outbox.c.payload).order_by(outbox.c.id).limit(sa.bindparam("limit", type_=sa.Integer))
+_IS_GIVEN = outbox.c.id.in_(sa.bindparam("ids", expanding=True))
+_LOCK = sa.select(outbox.c.id).where(_IS_GIVEN).order_by(outbox.c.id).with_for_update()
+_REMOVE = sa.delete(outbox).where(_IS_GIVEN)
 
 
 def count(connection: sa.Connection) -> int:

@@ -19,17 +19,24 @@ def add(connection: sa.Connection, in_flight: Mapping[str, int], changed: Collec
     if not names:
         return {}
     make(connection, names)
-    statement = (
-        sa.update(places)
-        .where(places.c.place == sa.bindparam("key"))
-        .values(
-            builds_in_flight=places.c.builds_in_flight + sa.bindparam("builds"),
-            last_change=places.c.last_change + sa.bindparam("changes"),
-        )
-    )
     rows = [{"key": name, "builds": moved.get(name, 0), "changes": int(name in changed)} for name in names]
-    connection.execute(statement, rows)
-    return {place: last_change(connection, place) for place in sorted(changed)}
+    connection.execute(_COUNT, rows)
+    if not changed:
+        return {}
+    return {row.place: row.last_change for row in connection.execute(_LAST_CHANGES, {"places": sorted(changed)})}
+
+
+_COUNT = (
+    sa.update(places)
+    .where(places.c.place == sa.bindparam("key"))
+    .values(
+        builds_in_flight=places.c.builds_in_flight + sa.bindparam("builds"),
+        last_change=places.c.last_change + sa.bindparam("changes"),
+    )
+)
+_LAST_CHANGES = sa.select(places.c.place, places.c.last_change).where(
+    places.c.place.in_(sa.bindparam("places", expanding=True))
+)
 
 
 def make(connection: sa.Connection, names: Collection[str]) -> None:

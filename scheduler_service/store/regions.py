@@ -23,8 +23,10 @@ def resume(connection: sa.Connection, region: str) -> None:
 
 def paused(connection: sa.Connection) -> dict[str, datetime]:
     """The regions that are paused, in order, and since when."""
-    query = sa.select(paused_regions.c.region, paused_regions.c.pause_time).order_by(paused_regions.c.region)
-    return {region: from_micros(micros) for region, micros in connection.execute(query)}
+    return {region: from_micros(micros) for region, micros in connection.execute(_PAUSED)}
+
+
+_PAUSED = sa.select(paused_regions.c.region, paused_regions.c.pause_time).order_by(paused_regions.c.region)
 
 
 def _take_turns(connection: sa.Connection, region: str) -> None:

@@ -1,5 +1,6 @@
 """Series of images in the database: when retention looks at each, and who does."""
 
+import functools
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -10,10 +11,11 @@ import sqlalchemy as sa
 from scheduler_service.domain.retention import Series
 from scheduler_service.store.executions import chunks
 from scheduler_service.store.schema import image_series, kept_images
-from servicekit.sql import insert_or_update, rows_in
+from servicekit.sql import insert_or_update, rows_in, rows_text
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros
 
 _COLUMNS = list(image_series.columns)
+_KEY = (image_series.c.policy_uid, image_series.c.instance)
 _IS_KEY = sa.and_(
     image_series.c.policy_uid == sa.bindparam("key_uid"), image_series.c.instance == sa.bindparam("key_instance")
 )
@@ -41,20 +43,32 @@ def claim(
 
     None in the regions that are paused.
     """
-    query = (
-        sa.select(*_COLUMNS)
-        .where(_due(product), _runs(paused), image_series.c.due_operating <= to_micros(operating))
-        .order_by(image_series.c.due_product)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    found = [_series(row) for row in connection.execute(query).mappings()]
+    given = _given(product, paused) | {"operating": to_micros(operating), "limit": limit}
+    found = [_series(row) for row in connection.execute(_due_query(but_some=bool(paused)), given).mappings()]
     claimed = [replace(one, fence=one.fence + 1, due_operating=lease_end) for one in found]
     if claimed:
-        statement = sa.update(image_series).where(_IS_KEY)
-        values = statement.values(fence=sa.bindparam("new_fence"), due_operating=to_micros(lease_end))
-        connection.execute(values, [_key(one) | {"new_fence": one.fence} for one in claimed])
+        new_due = to_micros(lease_end)
+        connection.execute(_CLAIM, [_key(one) | {"new_fence": one.fence, "new_due": new_due} for one in claimed])
     return claimed
+
+
+@functools.cache
+def _due_query(*, but_some: bool) -> sa.Select[Any]:
+    return (
+        sa.select(*_COLUMNS)
+        .where(_IS_DUE, _runs(but_some), image_series.c.due_operating <= sa.bindparam("operating"))
+        .order_by(image_series.c.due_product)
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+        .with_for_update(skip_locked=True)
+    )
+
+
+_IS_DUE = image_series.c.due_product <= sa.bindparam("now")
+_CLAIM = (
+    sa.update(image_series)
+    .where(_IS_KEY)
+    .values(fence=sa.bindparam("new_fence"), due_operating=sa.bindparam("new_due"))
+)
 
 
 def still_claimed(connection: sa.Connection, series: Collection[Series]) -> set[tuple[str, str]]:
@@ -62,16 +76,13 @@ def still_claimed(connection: sa.Connection, series: Collection[Series]) -> set[
     fences = {one.key: one.fence for one in series}
     found = set()
     for chunk in chunks(sorted(fences)):
-        query = (
-            sa.select(image_series.c.policy_uid, image_series.c.instance, image_series.c.fence)
-            .where(rows_in([image_series.c.policy_uid, image_series.c.instance], chunk))
-            .order_by(image_series.c.policy_uid, image_series.c.instance)
-            .with_for_update()
-        )
-        for policy_uid, instance, fence in connection.execute(query):
+        for policy_uid, instance, fence in connection.execute(_LOCK, {"keys": rows_text(chunk)}):
             if fences[policy_uid, instance] == fence:
                 found.add((policy_uid, instance))
     return found
+
+
+_LOCK = sa.select(*_KEY, image_series.c.fence).where(rows_in(_KEY, "keys")).order_by(*_KEY).with_for_update()
 
 
 def finish(connection: sa.Connection, series: Collection[Series]) -> None:
@@ -81,28 +92,31 @@ def finish(connection: sa.Connection, series: Collection[Series]) -> None:
     """
     if not series:
         return
-    is_unasked = image_series.c.asked == sa.bindparam("seen_asked")
-    statement = (
-        sa.update(image_series)
-        .where(_IS_KEY)
-        .values(
-            due_product=sa.case((is_unasked, sa.bindparam("new_due_product")), else_=image_series.c.due_product),
-            due_operating=sa.bindparam("new_due_operating"),
-            tries=sa.bindparam("new_tries"),
-            after_time=sa.bindparam("new_after_time"),
-            after_image=sa.bindparam("new_after_image"),
-        )
-    )
     changing = ("due_product", "due_operating", "tries", "after_time", "after_image")
     rows = [(one, _row(one)) for one in series]
     connection.execute(
-        statement,
+        _FINISH,
         [_key(one) | {"seen_asked": one.asked} | {f"new_{name}": row[name] for name in changing} for one, row in rows],
     )
-    has_images = sa.exists().where(
-        kept_images.c.policy_uid == image_series.c.policy_uid, kept_images.c.instance == image_series.c.instance
+    connection.execute(_FORGET_EMPTY, [_key(one) for one in series])
+
+
+_IS_UNASKED = image_series.c.asked == sa.bindparam("seen_asked")
+_FINISH = (
+    sa.update(image_series)
+    .where(_IS_KEY)
+    .values(
+        due_product=sa.case((_IS_UNASKED, sa.bindparam("new_due_product")), else_=image_series.c.due_product),
+        due_operating=sa.bindparam("new_due_operating"),
+        tries=sa.bindparam("new_tries"),
+        after_time=sa.bindparam("new_after_time"),
+        after_image=sa.bindparam("new_after_image"),
     )
-    connection.execute(sa.delete(image_series).where(_IS_KEY, ~has_images), [_key(one) for one in series])
+)
+_HAS_IMAGES = sa.exists().where(
+    kept_images.c.policy_uid == image_series.c.policy_uid, kept_images.c.instance == image_series.c.instance
+)
+_FORGET_EMPTY = sa.delete(image_series).where(_IS_KEY, ~_HAS_IMAGES)
 
 
 def next_due(
@@ -112,14 +126,17 @@ def next_due(
 
     What is in the regions that are paused is nothing to do.
     """
-    later = sa.select(sa.func.min(image_series.c.due_product)).where(
-        image_series.c.due_product > to_micros(product), _runs(paused)
-    )
-    due = sa.select(sa.func.min(image_series.c.due_operating)).where(_due(product), _runs(paused))
-    return (
-        from_micros_or_none(connection.execute(later).scalar()),
-        from_micros_or_none(connection.execute(due).scalar()),
-    )
+    query = _next_due_query(but_some=bool(paused))
+    first_later, first_due = connection.execute(query, _given(product, paused)).one()
+    return from_micros_or_none(first_later), from_micros_or_none(first_due)
+
+
+@functools.cache
+def _next_due_query(*, but_some: bool) -> sa.Select[Any]:
+    is_later = image_series.c.due_product > sa.bindparam("now")
+    later = sa.select(sa.func.min(image_series.c.due_product)).where(is_later, _runs(but_some))
+    due = sa.select(sa.func.min(image_series.c.due_operating)).where(_IS_DUE, _runs(but_some))
+    return sa.select(later.scalar_subquery(), due.scalar_subquery())
 
 
 def of_policy(
@@ -143,12 +160,12 @@ def of_policy(
     return [(policy_uid, instance) for policy_uid, instance in connection.execute(query)]
 
 
-def _due(product: datetime) -> sa.ColumnElement[bool]:
-    return image_series.c.due_product <= to_micros(product)
+def _runs(but_some: bool) -> sa.ColumnElement[bool]:
+    return image_series.c.region.not_in(sa.bindparam("paused", expanding=True)) if but_some else sa.true()
 
 
-def _runs(paused: Collection[str]) -> sa.ColumnElement[bool]:
-    return image_series.c.region.not_in(paused) if paused else sa.true()
+def _given(product: datetime, paused: Collection[str]) -> dict[str, Any]:
+    return {"now": to_micros(product)} | ({"paused": list(paused)} if paused else {})
 
 
 def _key(series: Series) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from scheduler_service.domain.claims import Admission
 from scheduler_service.domain.tasks import START_WINDOW, LeftOut, Phase, Task, TaskState
 from scheduler_service.store.executions import chunks
 from scheduler_service.store.schema import executions, image_tasks
-from servicekit.sql import rows_in
+from servicekit.sql import rows_in, rows_text
 from servicekit.timestamps import from_micros, from_micros_or_none, to_micros, to_micros_or_none
 
 _COLUMNS = list(image_tasks.columns)
@@ -32,6 +32,10 @@ _FIXED = {
 }
 """What a step does not change of a task that it claimed; when an image is deleted, its task is nobody's any more."""
 _CHANGING = [column.name for column in _COLUMNS if column.name not in _FIXED]
+_KEY = (image_tasks.c.execution_uid, image_tasks.c.instance_id)
+_IS_KEY = sa.and_(
+    image_tasks.c.execution_uid == sa.bindparam("key_uid"), image_tasks.c.instance_id == sa.bindparam("key_id")
+)
 
 
 def insert(connection: sa.Connection, new: Iterable[Task]) -> None:
@@ -43,9 +47,6 @@ def insert(connection: sa.Connection, new: Iterable[Task]) -> None:
 def queues(connection: sa.Connection, phase: Phase) -> list[str]:
     """The places that have tasks in this phase, in order. Reads one index entry of each, however many tasks it has."""
     return list(connection.scalars(_queues_query(phase)))
-
-
-# Statements that every poll sends are put together once: that takes longer than sending them.
 
 
 @functools.cache
@@ -138,59 +139,43 @@ def still_claimed(connection: sa.Connection, tasks: Collection[Task]) -> set[tup
     fences = {(task.execution_uid, task.instance_id): task.fence for task in tasks}
     found = set()
     for chunk in chunks(sorted(fences)):
-        query = (
-            sa.select(image_tasks.c.execution_uid, image_tasks.c.instance_id, image_tasks.c.fence)
-            .where(rows_in([image_tasks.c.execution_uid, image_tasks.c.instance_id], chunk))
-            .order_by(image_tasks.c.execution_uid, image_tasks.c.instance_id)
-            .with_for_update()
-        )
-        for uid, instance_id, fence in connection.execute(query):
+        for uid, instance_id, fence in connection.execute(_LOCK, {"keys": rows_text(chunk)}):
             if fences[uid, instance_id] == fence:
                 found.add((uid, instance_id))
     return found
 
 
+_LOCK = sa.select(*_KEY, image_tasks.c.fence).where(rows_in(_KEY, "keys")).order_by(*_KEY).with_for_update()
+
+
 def update(connection: sa.Connection, tasks: Iterable[Task]) -> None:
     """Stores all that can change of tasks whose rows the transaction holds."""
-    statement = (
-        sa.update(image_tasks)
-        .where(
-            image_tasks.c.execution_uid == sa.bindparam("key_uid"), image_tasks.c.instance_id == sa.bindparam("key_id")
-        )
-        .values({name: sa.bindparam(f"new_{name}") for name in _CHANGING})
-    )
     rows = [
         {"key_uid": task.execution_uid, "key_id": task.instance_id}
         | {f"new_{name}": value for name, value in _changing(task).items()}
         for task in tasks
     ]
     if rows:
-        connection.execute(statement, rows)
+        connection.execute(_UPDATE, rows)
+
+
+_UPDATE = sa.update(image_tasks).where(_IS_KEY).values({name: sa.bindparam(f"new_{name}") for name in _CHANGING})
 
 
 def lock(connection: sa.Connection, keys: Collection[tuple[str, str]]) -> None:
     """Locks these tasks (execution uid, instance id), in key order; some may be forgotten."""
     for chunk in chunks(sorted(keys)):
-        connection.execute(
-            sa.select(image_tasks.c.fence)
-            .where(rows_in([image_tasks.c.execution_uid, image_tasks.c.instance_id], chunk))
-            .order_by(image_tasks.c.execution_uid, image_tasks.c.instance_id)
-            .with_for_update()
-        )
+        connection.execute(_LOCK, {"keys": rows_text(chunk)})
 
 
 def mark_images_deleted(connection: sa.Connection, keys: Iterable[tuple[str, str]], at: datetime) -> None:
     """Notes of these tasks (execution uid, instance id) that retention deleted their image; some may be forgotten."""
-    statement = (
-        sa.update(image_tasks)
-        .where(
-            image_tasks.c.execution_uid == sa.bindparam("key_uid"), image_tasks.c.instance_id == sa.bindparam("key_id")
-        )
-        .values(image_delete_time=to_micros(at))
-    )
-    rows = [{"key_uid": uid, "key_id": instance_id} for uid, instance_id in sorted(keys)]
+    rows = [{"key_uid": uid, "key_id": instance_id, "at": to_micros(at)} for uid, instance_id in sorted(keys)]
     if rows:
-        connection.execute(statement, rows)
+        connection.execute(_MARK_IMAGE_DELETED, rows)
+
+
+_MARK_IMAGE_DELETED = sa.update(image_tasks).where(_IS_KEY).values(image_delete_time=sa.bindparam("at"))
 
 
 def open_of_instances(connection: sa.Connection, instances: Collection[str]) -> dict[str, list[Task]]:
@@ -208,12 +193,7 @@ def pending_of_execution(connection: sa.Connection, execution_uid: str) -> list[
 
 
 def _locked(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Task]:
-    query = (
-        sa.select(*_COLUMNS)
-        .where(*conditions)
-        .order_by(image_tasks.c.execution_uid, image_tasks.c.instance_id)
-        .with_for_update()
-    )
+    query = sa.select(*_COLUMNS).where(*conditions).order_by(*_KEY).with_for_update()
     return [_task(row) for row in connection.execute(query).mappings()]
 
 

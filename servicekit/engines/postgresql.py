@@ -13,9 +13,8 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 from psycopg.pq import TransactionStatus
-from sqlalchemy import event
 
-from servicekit.engines import RETRY_LATER, RETRY_SOON, Limits, begin
+from servicekit.engines import RETRY_LATER, RETRY_SOON, Limits
 from servicekit.errors import DatabaseUnavailable, TransactionConflict
 
 _MIGRATION_LOCK = 0x6175746F
@@ -48,7 +47,6 @@ class Postgresql:
             use_native_hstore=False,
             connect_args=_connect_arguments(url.query, limits),
         )
-        event.listen(engine, "begin", begin)
         waits = f"SET LOCAL lock_timeout = {_milliseconds(limits.wait)}"
         statement = f"SET LOCAL statement_timeout = {_milliseconds(limits.statement)}"
         self.reader = engine.execution_options(

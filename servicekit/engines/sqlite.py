@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from servicekit.engines import RETRY_LATER, RETRY_SOON, DatabaseUrlError, Limits, begin
+from servicekit.engines import RETRY_LATER, RETRY_SOON, DatabaseUrlError, Limits
 from servicekit.errors import DatabaseUnavailable
 from servicekit.locks import FairLock
 
@@ -23,7 +23,7 @@ def check(url: sa.URL) -> None:
 class Sqlite:
     """A write-ahead log, so that readers and the writer do not wait for each other; commits are synced to disk.
 
-    SQLAlchemy, not the driver, begins transactions: the driver would begin late, and deferred. A writer begins
+    We, not the driver, begin transactions: the driver would begin late, and deferred. A writer begins
     IMMEDIATE: one that read first and writes then fails as locked at once, however long the busy timeout is.
     """
 
@@ -43,7 +43,6 @@ class Sqlite:
         )
         event.listen(engine, "do_connect", self._make_folder)
         event.listen(engine, "connect", self._prepare)
-        event.listen(engine, "begin", begin)
         self.reader = engine.execution_options(begin="BEGIN")
         self.writer = self.migrator = engine.execution_options(begin="BEGIN IMMEDIATE")
 

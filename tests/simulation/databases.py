@@ -4,12 +4,13 @@ A task may stand back before a transaction, never inside one: SQLite has one wri
 many writers is not shown here; what crashes and late messages show is.
 """
 
+import functools
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -52,9 +53,7 @@ class SimulatedDatabase(Database):
         self._stand_back = stand_back
         self._place = place
         self._writing = False
-        for transaction in (super().read, super().write):
-            with transaction() as connection:
-                event.listen(connection.engine, "before_cursor_execute", self._before_statement)
+        event.listen(self._engine.reader, "do_connect", self._put_places)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -89,9 +88,40 @@ class SimulatedDatabase(Database):
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(self.path)) as target:
             source.backup(target)
 
-    def _before_statement(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if not statement.startswith("BEGIN"):
+    def _put_places(self, _dialect: object, _record: object, _given: object, options: dict[str, Any]) -> None:
+        """In the driver: a listener to SQLAlchemy's statements would cost more than most of them."""
+        options["factory"] = functools.partial(_Connection, self._before_statement)
+
+    def _before_statement(self, statement: str) -> None:
+        if not statement.startswith(_NO_PLACES):
             self._place(_gist(statement), self._writing)
+
+
+_NO_PLACES = ("BEGIN", "PRAGMA")
+"""Statements that begin a transaction, or set up a connection."""
+
+
+class _Connection(sqlite3.Connection):
+    """Tells of each statement before it is sent."""
+
+    def __init__(self, before: Callable[[str], None], *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.before = before
+
+    def cursor(self, *_: Any) -> "_Cursor":  # type: ignore[override] # the driver's may be of any kind
+        return super().cursor(_Cursor)
+
+
+class _Cursor(sqlite3.Cursor):
+    connection: _Connection
+
+    def execute(self, sql: str, parameters: Any = ()) -> Self:
+        self.connection.before(sql)
+        return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any) -> Self:
+        self.connection.before(sql)
+        return super().executemany(sql, parameters)
 
 
 _gists: dict[str, str] = {}

@@ -79,18 +79,23 @@ def engines(deps: Dependencies) -> tuple[sa.Engine, sa.Engine]:
 
 @contextmanager
 def statements(deps: Dependencies) -> Iterator[list[str]]:
-    """Every statement that is sent within the block."""
+    """Every statement that is sent within the block, and each BEGIN."""
     sent: list[str] = []
+
+    def note_beginning(connection: sa.Connection) -> None:
+        sent.append(connection.get_execution_options()["begin"])
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         sent.append(statement)
 
     for engine in engines(deps):
+        sa.event.listen(engine, "begin", note_beginning)
         sa.event.listen(engine, "before_cursor_execute", note)
     try:
         yield sent
     finally:
         for engine in engines(deps):
+            sa.event.remove(engine, "begin", note_beginning)
             sa.event.remove(engine, "before_cursor_execute", note)
 
 
