@@ -13,8 +13,6 @@ from scheduler_service.steps.follow import follow
 from scheduler_service.steps.resolve import resolve
 from scheduler_service.steps.send import send
 from scheduler_service.steps.take_up import take_up
-from scheduler_service.store import executions as execution_store
-from scheduler_service.store import tasks as task_store
 from servicekit.errors import InternalError, Unavailable
 from servicekit.loop import Wake
 from tests.support import START
@@ -143,13 +141,18 @@ def test_a_task_is_skipped_while_an_earlier_one_of_its_instance_is_building(worl
 
 
 @pytest.mark.rule("X2", "X4")
-def test_an_execution_of_overlaps_only_is_skipped_at_once(world: World) -> None:
+def test_an_execution_of_overlaps_only_is_skipped_once_it_is_resolved(world: World) -> None:
     world.compute.build_time = timedelta(hours=13)
     world.add_trigger("i-1")
     world.run_until_idle()
+    world.pass_time(timedelta(minutes=1))
     world.add_trigger("i-1", kind=Kind.RUN_NOW, run_id=uid("run"))
     take_up(world.deps)
-    assert sorted(execution.state.value for execution in world.executions()) == ["RUNNING", "SKIPPED"]
+    assert [execution.state.value for execution in world.executions()] == ["RUNNING", "RUNNING"]
+    assert (world.task().phase, world.task().end_reason) == (Phase.RESOLVE, "OVERLAP")
+    resolve(world.deps)
+    assert [execution.state.value for execution in world.executions()] == ["RUNNING", "SKIPPED"]
+    assert (resolves(world), len(world.compute.creates)) == (1, 1)
 
 
 @pytest.mark.rule("X4")
@@ -157,13 +160,16 @@ def test_a_task_that_was_never_sent_is_superseded_by_the_next_one(world: World) 
     outage(world, "filter_associated")
     world.add_trigger("i-1")
     world.run_until_idle()
+    first = world.task().request_id
     world.add_trigger("i-1", kind=Kind.RUN_NOW, run_id=uid("run"), scheduled=START + timedelta(minutes=30))
     take_up(world.deps)
+    assert [outcome[1:] for outcome in world.outcomes()] == [("PENDING", "SUPERSEDED"), ("PENDING", "")]
+    resolve(world.deps)
     assert [outcome[1:] for outcome in world.outcomes()] == [("SKIPPED", "SUPERSEDED"), ("PENDING", "")]
     world.faults.clear("filter_associated")
     world.settle()
     assert [outcome[1:] for outcome in world.outcomes()] == [("SKIPPED", "SUPERSEDED"), ("SUCCEEDED", "")]
-    assert (world.compute.made, world.compute.resolves) == (1, {})
+    assert (world.compute.made, world.compute.resolves) == (1, {first: 1})
 
 
 @pytest.mark.rule("X4", "X6")
@@ -256,6 +262,7 @@ def test_an_older_task_that_comes_later_neither_supersedes_nor_is_sent(world: Wo
     newer = world.task()
     world.add_trigger("i-1", policy="older", kind=Kind.CATCH_UP, scheduled=START - timedelta(hours=12))
     take_up(world.deps)
+    resolve(world.deps)
     assert [task.state.value for task in world.tasks()] == ["SKIPPED", "PENDING"]
     assert world.task() == newer
     world.faults.clear("create_images")
@@ -385,24 +392,6 @@ def test_past_the_start_window_a_build_that_compute_had_accepted_is_followed(wor
     world.pass_time(WINDOW + MICROSECOND)
     world.settle()
     assert world.outcomes() == [("i-1", "SUCCEEDED", "")]
-    assert world.compute.made == 1
-
-
-@pytest.mark.rule("X1", "X6")
-def test_a_task_of_a_restored_database_is_resolved_before_it_fails_for_its_window(world: World) -> None:
-    """Its image was built after the copy was taken, in which the task had not been sent yet."""
-    world.add_trigger("i-1")
-    take_up(world.deps)
-    copy, execution = world.task(), world.execution()
-    world.settle()
-    image = world.task().image
-    with world.database.write() as connection:
-        task_store.update(connection, [copy])
-        execution_store.close(connection, [execution])
-        execution_store.count_ended(connection, {execution.uid: {"succeeded": -1}}, {execution.uid: 1})
-    world.pass_time(2 * WINDOW)
-    world.run_until_idle()
-    assert (world.task().state, world.task().image) == (TaskState.SUCCEEDED, image)
     assert world.compute.made == 1
 
 
@@ -603,14 +592,16 @@ Change = Callable[[World], None]
 
 @pytest.mark.rule("X6")
 @CHANGES
-def test_a_task_that_was_never_sent_is_cancelled_without_a_word_to_compute(
-    world: World, change: Change, reason: str
-) -> None:
+def test_a_task_that_was_never_sent_is_cancelled_once_it_is_resolved(world: World, change: Change, reason: str) -> None:
     world.add_trigger("i-1")
     change(world)
-    world.run_until_idle()
+    take_up(world.deps)
+    send(world.deps)
+    assert world.outcomes() == [("i-1", "PENDING", reason)]
+    resolve(world.deps)
     assert world.outcomes() == [("i-1", "CANCELLED", reason)]
-    assert (world.compute.creates, world.compute.resolves, world.task().attempt_count) == ([], {}, 0)
+    assert (world.compute.creates, resolves(world), world.task().attempt_count) == ([], 1, 0)
+    assert world.compute.settled == {world.task().request_id: "REQUEST_RESOLVED"}
 
 
 @pytest.mark.rule("X6")
@@ -754,7 +745,7 @@ def test_a_create_that_arrives_after_its_request_was_resolved_builds_nothing(wor
 
 
 @pytest.mark.rule("X6")
-def test_every_end_without_success_of_a_sent_task_follows_exactly_one_resolve(world: World) -> None:
+def test_every_end_without_success_follows_exactly_one_resolve(world: World) -> None:
     refusals = {
         "i-quota": NO_IMAGE_QUOTA,
         "i-snapshots": NO_SNAPSHOT_QUOTA,
@@ -764,7 +755,8 @@ def test_every_end_without_success_of_a_sent_task_follows_exactly_one_resolve(wo
     }
     world.compute.refusals |= refusals
     world.compute.failing.add("i-error")
-    world.add_trigger(*refusals, "i-error", "i-fine", "i-deleted")
+    world.add_trigger(*refusals, "i-error", "i-fine", "i-deleted", "i-left")
+    del world.policies.holding[association("i-left")]
     world.run_until_idle()
     world.compute.remove(world.compute.image_of("i-deleted"))
     world.live(WINDOW)
@@ -777,6 +769,7 @@ def test_every_end_without_success_of_a_sent_task_follows_exactly_one_resolve(wo
         "i-busy": ("FAILED", "INSTANCE_BUSY"),
         "i-error": ("FAILED", "SNAPSHOT_FAILED"),
         "i-deleted": ("FAILED", "IMAGE_DELETED"),
+        "i-left": ("CANCELLED", "DISASSOCIATED"),
         "i-fine": ("SUCCEEDED", ""),
     }
     for instance in ends:
