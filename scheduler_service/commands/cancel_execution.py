@@ -1,7 +1,7 @@
 """Cancels what an execution has not begun to build."""
 
 from scheduler_service import queries
-from scheduler_service.commands.record import Change, ended_places, record
+from scheduler_service.commands.record import Change, record
 from scheduler_service.dependencies import Dependencies
 from scheduler_service.domain.executions import Execution
 from scheduler_service.domain.tasks import TaskState, withdrawn
@@ -9,7 +9,7 @@ from scheduler_service.store import tasks as task_store
 
 
 def cancel_execution(deps: Dependencies, name: str) -> Execution:
-    """Ends its pending tasks, those that may have been sent once they are resolved (X6); answers what it is then.
+    """Has its pending tasks end once they are resolved (X6); answers what it is then: none of them has ended yet.
 
     Whoever holds a claim on one of them can't send it any more. Tasks that are building, or on their way to an end,
     are left alone; so is all when nothing is pending. Raises NotFound.
@@ -24,6 +24,5 @@ def cancel_execution(deps: Dependencies, name: str) -> Execution:
         ]
         kept = record(connection, changes, product)
     if kept:
-        deps.news.tell(ended_places(kept))
         deps.notify()
     return queries.get_execution(deps, name)

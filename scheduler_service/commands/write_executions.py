@@ -19,7 +19,7 @@ from scheduler_service.domain.executions import (
     planned_start,
     poisoned_record_uid,
 )
-from scheduler_service.domain.tasks import Phase, Task, TaskState, ended, withdrawn
+from scheduler_service.domain.tasks import Phase, Task, TaskState, ending, withdrawn
 from scheduler_service.store import executions as execution_store
 from scheduler_service.store import outbox, places
 from scheduler_service.store import tasks as task_store
@@ -143,7 +143,7 @@ def _overlaps(
     for instance, new in by_instance.items():
         others = earlier.get(instance, ())
         if any(other.state is TaskState.BUILDING for other in others):
-            yield from (Change(task, ended(task, TaskState.SKIPPED, "OVERLAP", product)) for task in new)
+            yield from (Change(task, ending(task, TaskState.SKIPPED, "OVERLAP", product, operating)) for task in new)
             continue
         pending = [*(other for other in others if other.phase is Phase.SEND), *new]
         pending.sort(key=lambda task: points[task.execution_uid])

@@ -5,7 +5,7 @@ moves through phases, each of which one step of the main loop looks after:
 
     SEND     no build is known to be accepted    → the send step
     FOLLOW   a build was accepted                → the follow step
-    RESOLVE  it is to end, but was sent once     → the resolve step, which asks compute what became of the request
+    RESOLVE  it is to end without success        → the resolve step, which asks compute what became of the request
     LATE     it timed out, its image lives on    → the follow step
     DONE     nothing is left to do
 """
@@ -106,10 +106,10 @@ class Refusal:
 class Task:
     """An image task as it is stored.
 
-    `fence` is the number of the claim: a result is written only if no later claim was made. `sent` says whether a
-    create may have reached compute, `in_flight` whether the task counts as a build in flight (X7): from the moment at
-    which it may be sent until it has ended or compute has refused it for now. `end_state` and `end_reason` say how the
-    task ends once it is resolved. A claimed task's `due_operating` is the end of its lease.
+    `fence` is the number of the claim: a result is written only if no later claim was made. `in_flight` says whether
+    the task counts as a build in flight (X7): from the moment at which it may be sent until it has ended or compute has
+    refused it for now. `end_state` and `end_reason` say how the task ends once it is resolved. A claimed task's
+    `due_operating` is the end of its lease.
     """
 
     execution_uid: str
@@ -128,7 +128,6 @@ class Task:
     fence: int = 0
     tries: int = 0
     attempt_count: int = 0
-    sent: bool = False
     reason: str = ""
     end_state: TaskState | None = None
     end_reason: str = ""
@@ -177,7 +176,7 @@ def moved(task: Task, phase: Phase, product: datetime, operating: datetime) -> T
 
 
 def ended(task: Task, state: TaskState, reason: str, now: datetime) -> Task:
-    """The task at its end. Only for tasks that were never sent, or whose request is resolved (X6)."""
+    """The task at its end. Only for tasks that succeeded, or whose request is resolved (X6)."""
     return replace(
         task,
         state=state,
@@ -192,9 +191,10 @@ def ended(task: Task, state: TaskState, reason: str, now: datetime) -> Task:
 
 
 def ending(task: Task, state: TaskState, reason: str, product: datetime, operating: datetime) -> Task:
-    """The task on its way to an end without success: at once if it was never sent, else after it is resolved (X6)."""
-    if not task.sent:
-        return ended(task, state, reason, product)
+    """The task on its way to an end without success: it ends when its request is resolved (X6).
+
+    However little was done with it as far as we know: we may be a database of before, restored after it was built.
+    """
     return replace(moved(task, Phase.RESOLVE, product, operating), reason=reason, end_state=state, end_reason=reason)
 
 
@@ -267,12 +267,9 @@ def _busy(task: Task, reason: str, product: datetime, operating: datetime) -> Ta
 
 
 def past_window(task: Task, product: datetime, operating: datetime, *, paused: bool) -> Task:
-    """The end of a task for which no build was accepted within the start window; says what stood in the way last.
-
-    Resolved even if it was never sent as far as we know: we may be a database of before, restored after it was.
-    """
+    """The end of a task for which no build was accepted within the start window; says what stood in the way last."""
     reason = "REGION_PAUSED" if paused else task.reason or "START_WINDOW_PASSED"
-    return ending(replace(task, sent=True), TaskState.FAILED, reason, product, operating)
+    return ending(task, TaskState.FAILED, reason, product, operating)
 
 
 def observed(task: Task, build: Build | None, product: datetime, operating: datetime) -> Task:

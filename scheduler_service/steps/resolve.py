@@ -1,4 +1,4 @@
-"""Settles tasks that are to end without success but were sent once (X6): compute knows whether there is an image."""
+"""Settles tasks that are to end without success (X6): compute knows whether there is an image, and then makes none."""
 
 from scheduler_service.commands.record import Change
 from scheduler_service.dependencies import Dependencies

@@ -43,7 +43,7 @@ def _send(deps: Dependencies, batch: Batch) -> bool:
     except ServiceError as error:
         put_off_all(deps, in_time, "POLICY_SERVICE_UNAVAILABLE", error)
         return False
-    ready = _mark_sent(deps, _still_associated(deps, in_time, associated))
+    ready = _begin_attempt(deps, _still_associated(deps, in_time, associated))
     if not ready:
         return True
     try:
@@ -56,7 +56,7 @@ def _send(deps: Dependencies, batch: Batch) -> bool:
 
 
 def _within_window(deps: Dependencies, tasks: Sequence[Task]) -> list[Task]:
-    """Ends the tasks whose start window has passed (X4, X5); returns the others."""
+    """Has those end whose start window has passed (X4, X5); returns the others."""
     product, operating = deps.clocks.product.now(), deps.clocks.operating.now()
     expired = [task for task in tasks if product > task.window_end]
     if expired:
@@ -68,7 +68,7 @@ def _within_window(deps: Dependencies, tasks: Sequence[Task]) -> list[Task]:
 
 
 def _still_associated(deps: Dependencies, tasks: Sequence[Task], associated: Associated) -> list[Task]:
-    """Cancels the tasks whose association does not hold any more (X6); returns the others."""
+    """Has those cancelled whose association does not hold any more (X6); returns the others."""
     product, operating = deps.clocks.product.now(), deps.clocks.operating.now()
     gone = [task for task in tasks if task.association_uid not in associated.associations]
     changes = []
@@ -79,9 +79,9 @@ def _still_associated(deps: Dependencies, tasks: Sequence[Task], associated: Ass
     return [task for task in tasks if task.association_uid in associated.associations]
 
 
-def _mark_sent(deps: Dependencies, tasks: Sequence[Task]) -> list[Task]:
-    """Writes down, before the call, that compute may get to know these requests. Returns those that are ours still."""
-    kept = write(deps, [Change(task, replace(task, sent=True, attempt_count=task.attempt_count + 1)) for task in tasks])
+def _begin_attempt(deps: Dependencies, tasks: Sequence[Task]) -> list[Task]:
+    """Counts the attempt, before the call. Returns the tasks that are ours still: what was withdrawn is not sent."""
+    kept = write(deps, [Change(task, replace(task, attempt_count=task.attempt_count + 1)) for task in tasks])
     return [after for _, after in kept]
 
 

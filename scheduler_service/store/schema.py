@@ -69,7 +69,7 @@ image_tasks = sa.Table(
     sa.Column("fence", sa.Integer, nullable=False),
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("attempt_count", sa.Integer, nullable=False),
-    sa.Column("sent", sa.Boolean, nullable=False),
+    sa.Column("sent", sa.Boolean, nullable=False),  # true; only the release before reads it
     sa.Column("reason", sa.String(64), nullable=False),
     sa.Column("end_state", sa.String(16)),
     sa.Column("end_reason", sa.String(64), nullable=False),

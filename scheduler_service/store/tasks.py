@@ -288,7 +288,7 @@ def _changing(task: Task) -> dict[str, Any]:
         "fence": task.fence,
         "tries": task.tries,
         "attempt_count": task.attempt_count,
-        "sent": task.sent,
+        "sent": True,  # or a replica of the release before would end the task without having it resolved (X6)
         "reason": task.reason,
         "end_state": task.end_state.value if task.end_state else None,
         "end_reason": task.end_reason,
@@ -319,7 +319,6 @@ def _task(row: sa.RowMapping) -> Task:
         fence=row["fence"],
         tries=row["tries"],
         attempt_count=row["attempt_count"],
-        sent=row["sent"],
         reason=row["reason"],
         end_state=TaskState(row["end_state"]) if row["end_state"] else None,
         end_reason=row["end_reason"],

@@ -1,13 +1,15 @@
 """Rules of cancelling an execution: what was not begun ends, what was begun is finished."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from scheduler_service.commands.cancel_execution import cancel_execution
+from scheduler_service.commands.pause_region import pause_region
 from scheduler_service.domain.executions import Execution, ExecutionState, Kind, Missed, TaskCounts
-from scheduler_service.domain.tasks import TaskState
+from scheduler_service.domain.tasks import RETRY_MOST, TaskState
 from scheduler_service.steps.resolve import resolve
 from scheduler_service.steps.send import send
 from scheduler_service.steps.take_up import take_up
@@ -31,17 +33,21 @@ def cancel(world: World) -> Execution:
 
 
 @pytest.mark.rule("X6", "X2", "L2")
-def test_what_was_never_sent_is_cancelled_at_once(world: World) -> None:
+def test_what_was_never_sent_is_cancelled_once_it_is_resolved(world: World) -> None:
     world.add_trigger("i-1", "i-2")
     take_up(world.deps)
     notified = world.notified
     answer = cancel(world)
-    assert (answer.state, answer.end_time) == (ExecutionState.CANCELLED, START)
-    assert answer.counts == TaskCounts(total=2, cancelled=2)
-    assert world.outcomes() == [CANCELLED, ("i-2", "CANCELLED", "EXECUTION_CANCELLED")]
+    assert (answer.state, answer.counts) == (ExecutionState.RUNNING, TaskCounts(total=2, open=2))
+    assert world.outcomes() == [("i-1", "PENDING", "EXECUTION_CANCELLED"), ("i-2", "PENDING", "EXECUTION_CANCELLED")]
     assert world.notified == notified + 1
+    world.run(resolve)
+    assert (world.execution().state, world.execution().end_time) == (ExecutionState.CANCELLED, START)
+    assert world.execution().counts == TaskCounts(total=2, cancelled=2)
+    assert world.outcomes() == [CANCELLED, ("i-2", "CANCELLED", "EXECUTION_CANCELLED")]
     world.settle()
-    assert (world.compute.creates, world.compute.resolves) == ([], {})
+    assert world.compute.creates == []
+    assert world.compute.resolves == {task.request_id: 1 for task in world.tasks()}
     assert world.events() == [
         ("", "EXECUTION_STARTED"),
         ("i-1", "IMAGE_TASK_ENDED"),
@@ -51,7 +57,7 @@ def test_what_was_never_sent_is_cancelled_at_once(world: World) -> None:
 
 
 @pytest.mark.rule("X6")
-def test_what_may_have_been_sent_is_cancelled_once_it_is_resolved(world: World) -> None:
+def test_what_may_have_reached_compute_is_cancelled_once_it_is_resolved(world: World) -> None:
     world.faults.next("create_images", lost_request())
     world.add_trigger("i-1")
     take_up(world.deps)
@@ -63,6 +69,49 @@ def test_what_may_have_been_sent_is_cancelled_once_it_is_resolved(world: World) 
     assert world.outcomes() == [CANCELLED]
     assert world.execution().state is ExecutionState.CANCELLED
     assert world.compute.settled == {world.task().request_id: "REQUEST_RESOLVED"}
+
+
+@pytest.mark.rule("X6")
+def test_while_compute_is_away_nothing_ends_and_nothing_is_begun(world: World) -> None:
+    for call in ("create_images", "resolve"):
+        world.faults.always(call, lost_request())
+    world.add_trigger("i-1", "i-2")
+    world.run_until_idle()
+    cancel(world)
+    world.live(timedelta(hours=2))
+    assert world.execution().counts == TaskCounts(total=2, open=2)
+    for call in ("create_images", "resolve"):
+        world.faults.clear(call)
+    world.live(RETRY_MOST)
+    assert world.outcomes() == [CANCELLED, ("i-2", "CANCELLED", "EXECUTION_CANCELLED")]
+    assert world.execution().state is ExecutionState.CANCELLED
+    assert world.compute.creates == []
+
+
+def pause(world: World) -> None:
+    pause_region(world.deps, "cn-north-1")
+
+
+def fill(world: World) -> None:
+    """The one build that may be in flight is another policy's."""
+    world.limit_builds(1)
+    world.compute.build_time = timedelta(hours=1)
+    world.add_trigger("i-2", policy="weekly")
+    world.run_until_idle()
+
+
+@pytest.mark.rule("X6", "X7")
+@pytest.mark.parametrize("shut", [pause, fill])
+def test_what_may_not_be_begun_is_cancelled_without_waiting(world: World, shut: Callable[[World], None]) -> None:
+    shut(world)
+    trigger = world.add_trigger("i-1")
+    world.run_until_idle()
+    (waiting,) = [each for each in world.executions() if each.policy_uid == trigger.policy_uid]
+    assert cancel_execution(world.deps, waiting.name).state is ExecutionState.RUNNING
+    world.run_until_idle()
+    assert (world.task("i-1").state, world.task("i-1").end_time) == (TaskState.CANCELLED, START)
+    world.settle()
+    assert world.compute.made == (1 if shut is fill else 0)
 
 
 @pytest.mark.rule("X6")
@@ -104,7 +153,7 @@ def test_what_is_on_its_way_to_another_end_keeps_it(world: World) -> None:
 @pytest.mark.rule("X6")
 @pytest.mark.parametrize("call", ["filter_associated", "create_images"])
 def test_a_sender_that_holds_the_task_sends_it_no_more(world: World, call: str) -> None:
-    """Before it is marked as sent it is not sent at all; afterwards its create finds the request given up."""
+    """Before the attempt has begun it is not sent at all; afterwards its create finds the request given up."""
 
     def meanwhile() -> None:
         cancel(world)
@@ -127,16 +176,21 @@ def finished(world: World) -> None:
 
 def cancelled(world: World) -> None:
     cancel(world)
+    resolve(world.deps)
 
 
 def being_cancelled(world: World) -> None:
+    cancel(world)
+
+
+def being_cancelled_after_an_attempt(world: World) -> None:
     world.faults.next("create_images", lost_request())
     send(world.deps)
     cancel(world)
 
 
 @pytest.mark.rule("X6")
-@pytest.mark.parametrize("before", [finished, cancelled, being_cancelled])
+@pytest.mark.parametrize("before", [finished, cancelled, being_cancelled, being_cancelled_after_an_attempt])
 def test_cancelling_what_has_ended_or_is_being_cancelled_changes_nothing(
     world: World, before: Callable[[World], None]
 ) -> None:

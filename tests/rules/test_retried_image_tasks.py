@@ -12,8 +12,6 @@ from scheduler_service.steps.follow import follow
 from scheduler_service.steps.resolve import resolve
 from scheduler_service.steps.send import send
 from scheduler_service.steps.take_up import take_up
-from scheduler_service.store import executions as execution_store
-from scheduler_service.store import tasks as task_store
 from servicekit.errors import InternalError, Unavailable
 from servicekit.loop import Wake
 from tests.support import START
@@ -148,24 +146,6 @@ def test_past_the_start_window_a_build_that_compute_had_accepted_is_followed(wor
     world.pass_time(WINDOW + MICROSECOND)
     world.settle()
     assert world.outcomes() == [("i-1", "SUCCEEDED", "")]
-    assert world.compute.made == 1
-
-
-@pytest.mark.rule("X1", "X6")
-def test_a_task_of_a_restored_database_is_resolved_before_it_fails_for_its_window(world: World) -> None:
-    """Its image was built after the copy was taken, in which the task had not been sent yet."""
-    world.add_trigger("i-1")
-    take_up(world.deps)
-    copy, execution = world.task(), world.execution()
-    world.settle()
-    image = world.task().image
-    with world.database.write() as connection:
-        task_store.update(connection, [copy])
-        execution_store.close(connection, [execution])
-        execution_store.count_ended(connection, {execution.uid: {"succeeded": -1}}, {execution.uid: 1})
-    world.pass_time(2 * WINDOW)
-    world.run_until_idle()
-    assert (world.task().state, world.task().image) == (TaskState.SUCCEEDED, image)
     assert world.compute.made == 1
 
 

@@ -59,14 +59,16 @@ Change = Callable[[World], None]
 
 @pytest.mark.rule("X6")
 @CHANGES
-def test_a_task_that_was_never_sent_is_cancelled_without_a_word_to_compute(
-    world: World, change: Change, reason: str
-) -> None:
+def test_a_task_that_was_never_sent_is_cancelled_once_it_is_resolved(world: World, change: Change, reason: str) -> None:
     world.add_trigger("i-1")
     change(world)
-    world.run_until_idle()
+    take_up(world.deps)
+    send(world.deps)
+    assert world.outcomes() == [("i-1", "PENDING", reason)]
+    resolve(world.deps)
     assert world.outcomes() == [("i-1", "CANCELLED", reason)]
-    assert (world.compute.creates, world.compute.resolves, world.task().attempt_count) == ([], {}, 0)
+    assert (world.compute.creates, world.resolves(), world.task().attempt_count) == ([], 1, 0)
+    assert world.compute.settled == {world.task().request_id: "REQUEST_RESOLVED"}
 
 
 @pytest.mark.rule("X6")
@@ -210,7 +212,7 @@ def test_a_create_that_arrives_after_its_request_was_resolved_builds_nothing(wor
 
 
 @pytest.mark.rule("X6")
-def test_every_end_without_success_of_a_sent_task_follows_exactly_one_resolve(world: World) -> None:
+def test_every_end_without_success_follows_exactly_one_resolve(world: World) -> None:
     refusals = {
         "i-quota": NO_IMAGE_QUOTA,
         "i-snapshots": NO_SNAPSHOT_QUOTA,
@@ -220,7 +222,8 @@ def test_every_end_without_success_of_a_sent_task_follows_exactly_one_resolve(wo
     }
     world.compute.refusals |= refusals
     world.compute.failing.add("i-error")
-    world.add_trigger(*refusals, "i-error", "i-fine", "i-deleted")
+    world.add_trigger(*refusals, "i-error", "i-fine", "i-deleted", "i-left")
+    del world.policies.holding[association("i-left")]
     world.run_until_idle()
     world.compute.remove(world.compute.image_of("i-deleted"))
     world.live(WINDOW)
@@ -233,6 +236,7 @@ def test_every_end_without_success_of_a_sent_task_follows_exactly_one_resolve(wo
         "i-busy": ("FAILED", "INSTANCE_BUSY"),
         "i-error": ("FAILED", "SNAPSHOT_FAILED"),
         "i-deleted": ("FAILED", "IMAGE_DELETED"),
+        "i-left": ("CANCELLED", "DISASSOCIATED"),
         "i-fine": ("SUCCEEDED", ""),
     }
     for instance in ends:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from scheduler_service.domain.executions import Kind
-from scheduler_service.domain.tasks import BUSY_LAST, TaskState
+from scheduler_service.domain.tasks import BUSY_LAST, Phase, TaskState
+from scheduler_service.steps.resolve import resolve
 from scheduler_service.steps.send import send
 from scheduler_service.steps.take_up import take_up
 from tests.support import START
@@ -122,13 +123,18 @@ def test_a_task_is_skipped_while_an_earlier_one_of_its_instance_is_building(worl
 
 
 @pytest.mark.rule("X2", "X4")
-def test_an_execution_of_overlaps_only_is_skipped_at_once(world: World) -> None:
+def test_an_execution_of_overlaps_only_is_skipped_once_it_is_resolved(world: World) -> None:
     world.compute.build_time = timedelta(hours=13)
     world.add_trigger("i-1")
     world.run_until_idle()
+    world.pass_time(timedelta(minutes=1))
     world.add_trigger("i-1", kind=Kind.RUN_NOW, run_id=uid("run"))
     take_up(world.deps)
-    assert sorted(execution.state.value for execution in world.executions()) == ["RUNNING", "SKIPPED"]
+    assert [execution.state.value for execution in world.executions()] == ["RUNNING", "RUNNING"]
+    assert (world.task().phase, world.task().end_reason) == (Phase.RESOLVE, "OVERLAP")
+    resolve(world.deps)
+    assert [execution.state.value for execution in world.executions()] == ["RUNNING", "SKIPPED"]
+    assert (world.resolves(), len(world.compute.creates)) == (1, 1)
 
 
 @pytest.mark.rule("X4")
@@ -136,13 +142,16 @@ def test_a_task_that_was_never_sent_is_superseded_by_the_next_one(world: World) 
     world.outage("filter_associated")
     world.add_trigger("i-1")
     world.run_until_idle()
+    first = world.task().request_id
     world.add_trigger("i-1", kind=Kind.RUN_NOW, run_id=uid("run"), scheduled=START + timedelta(minutes=30))
     take_up(world.deps)
+    assert [outcome[1:] for outcome in world.outcomes()] == [("PENDING", "SUPERSEDED"), ("PENDING", "")]
+    resolve(world.deps)
     assert [outcome[1:] for outcome in world.outcomes()] == [("SKIPPED", "SUPERSEDED"), ("PENDING", "")]
     world.faults.clear("filter_associated")
     world.settle()
     assert [outcome[1:] for outcome in world.outcomes()] == [("SKIPPED", "SUPERSEDED"), ("SUCCEEDED", "")]
-    assert (world.compute.made, world.compute.resolves) == (1, {})
+    assert (world.compute.made, world.compute.resolves) == (1, {first: 1})
 
 
 @pytest.mark.rule("X4", "X6")
@@ -235,6 +244,7 @@ def test_an_older_task_that_comes_later_neither_supersedes_nor_is_sent(world: Wo
     newer = world.task()
     world.add_trigger("i-1", policy="older", kind=Kind.CATCH_UP, scheduled=START - timedelta(hours=12))
     take_up(world.deps)
+    resolve(world.deps)
     assert [task.state.value for task in world.tasks()] == ["SKIPPED", "PENDING"]
     assert world.task() == newer
     world.faults.clear("create_images")

@@ -191,8 +191,9 @@ def claimed_task(db: Database) -> Task:
     return task
 
 
-def marked_sent(task: Task) -> Change:
-    return Change(task, replace(task, sent=True, attempt_count=1))
+def begun(task: Task) -> Change:
+    """What the send step writes before it sends."""
+    return Change(task, replace(task, attempt_count=1))
 
 
 def only_task(db: Database) -> Task:
@@ -213,9 +214,10 @@ def test_a_sender_that_waits_for_a_cancellation_sends_nothing(db: Database) -> N
         )
         return record(connection, [Change(each, end(each)) for each in pending], START)
 
-    cancelled, sent = overtaken(db, cancel, lambda: write(replica(db), [marked_sent(task)]))
+    cancelled, sent = overtaken(db, cancel, lambda: write(replica(db), [begun(task)]))
     assert (len(cancelled), sent) == (1, [])
-    assert (only_task(db).state, only_task(db).sent) == (TaskState.CANCELLED, False)
+    found = only_task(db)
+    assert (found.phase, found.end_state, found.attempt_count) == (Phase.RESOLVE, TaskState.CANCELLED, 0)
 
 
 @pytest.mark.rule("X6")
@@ -223,12 +225,13 @@ def test_a_cancellation_that_waits_for_a_sender_has_the_task_resolved(db: Databa
     task = claimed_task(db)
     sent, execution = overtaken(
         db,
-        lambda connection: record(connection, [marked_sent(task)], START),
+        lambda connection: record(connection, [begun(task)], START),
         lambda: cancel_execution(replica(db), an_execution().name),
     )
     assert (len(sent), execution.counts) == (1, TaskCounts(total=1, open=1))
     found = only_task(db)
     assert (found.state, found.phase, found.end_state) == (TaskState.PENDING, Phase.RESOLVE, TaskState.CANCELLED)
+    assert found.attempt_count == 1
 
 
 def test_changes_are_numbered_in_the_order_of_their_commits(db: Database) -> None:

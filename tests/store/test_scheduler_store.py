@@ -143,7 +143,6 @@ def test_a_task_comes_back_as_it_was_stored_and_updated(db: Database) -> None:
         fence=3,
         tries=4,
         attempt_count=5,
-        sent=True,
         reason="BUILD_TIMEOUT",
         end_state=TaskState.SKIPPED,
         end_reason="SUPERSEDED",
@@ -157,6 +156,20 @@ def test_a_task_comes_back_as_it_was_stored_and_updated(db: Database) -> None:
     with db.write() as connection:
         tasks.update(connection, [changed])
     assert stored(db, execution) == [changed]
+
+
+@pytest.mark.rule("X6")
+def test_a_replica_of_the_release_before_takes_every_task_that_we_wrote_for_one_to_be_resolved(db: Database) -> None:
+    """One that it wrote itself and that we only claimed, too: we may be about to send it."""
+    sent = sa.select(schema.image_tasks.c.instance_id, schema.image_tasks.c.sent)
+    store(db, an_execution(), a_task("i-ours"), a_task("i-theirs"))
+    with db.write() as connection:
+        theirs = schema.image_tasks.c.instance_id == "i-theirs"
+        connection.execute(sa.update(schema.image_tasks).where(theirs).values(sent=False))
+        assert dict(connection.execute(sent).all()) == {"i-ours": True, "i-theirs": False}
+    claim(db)
+    with db.read() as connection:
+        assert dict(connection.execute(sent).all()) == {"i-ours": True, "i-theirs": True}
 
 
 def test_more_executions_than_fit_one_statement_are_found(db: Database) -> None:

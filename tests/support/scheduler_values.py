@@ -88,7 +88,7 @@ def a_task(instance_id: str = "i-1", execution: Execution | None = None, **chang
 
 def a_sent_task(**changes: Any) -> Task:
     """A task whose create may have reached compute."""
-    return a_task(**{"sent": True, "attempt_count": 1, "fence": 1, "in_flight": True} | changes)
+    return a_task(**{"attempt_count": 1, "fence": 1, "in_flight": True} | changes)
 
 
 def a_building_task(**changes: Any) -> Task:

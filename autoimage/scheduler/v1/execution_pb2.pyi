@@ -232,7 +232,7 @@ class ImageTask(_message.Message):
         STATE_UNSPECIFIED: ImageTask._State.ValueType  # 0
         """Not a state."""
         STATE_PENDING: ImageTask._State.ValueType  # 1
-        """No build has been accepted yet."""
+        """No build has been accepted yet. It may be on its way to its end already: see `reason`."""
         STATE_BUILDING: ImageTask._State.ValueType  # 2
         """Compute accepted the build."""
         STATE_SUCCEEDED: ImageTask._State.ValueType  # 3
@@ -250,7 +250,7 @@ class ImageTask(_message.Message):
     STATE_UNSPECIFIED: ImageTask.State.ValueType  # 0
     """Not a state."""
     STATE_PENDING: ImageTask.State.ValueType  # 1
-    """No build has been accepted yet."""
+    """No build has been accepted yet. It may be on its way to its end already: see `reason`."""
     STATE_BUILDING: ImageTask.State.ValueType  # 2
     """Compute accepted the build."""
     STATE_SUCCEEDED: ImageTask.State.ValueType  # 3
@@ -284,7 +284,7 @@ class ImageTask(_message.Message):
     state: Global___ImageTask.State.ValueType
     """How far the image task is."""
     reason: _reason_pb2.Reason.ValueType
-    """Why the task ended without success, or why the latest attempt was put off; unspecified when all is well."""
+    """Why the task ended without success or is about to, or why the latest attempt was put off; unspecified when all is well."""
     image: _builtins.str
     """Resource name of the image, once its build was accepted. The image may have been deleted since."""
     request_id: _builtins.str

@@ -276,7 +276,7 @@ class SchedulerStatus(_message.Message):
     running_executions: _builtins.int
     """How many executions are running."""
     pending_tasks: _builtins.int
-    """How many image tasks are waiting for their build to be accepted."""
+    """How many image tasks are waiting for their build to be accepted, or for their end without one."""
     building_tasks: _builtins.int
     """How many builds are in flight."""
     undelivered_log_entries: _builtins.int

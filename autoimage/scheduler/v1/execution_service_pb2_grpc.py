@@ -110,9 +110,10 @@ class ExecutionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelExecution(self, request, context):
-        """Cancels those image tasks of an execution that have not begun to build; what is being built is finished. A task that may
-        have reached compute ends a moment later, when compute has told what became of it. Cancelling an execution that has
-        ended, or is being cancelled, changes nothing.
+        """Cancels those image tasks of an execution that have not begun to build; what is being built is finished. The answer comes
+        before they end: each stays pending, and is sent no more, until compute has told that there is no image of it and never
+        will be, which takes a moment, or as long as compute is away. Where a build had been accepted after all, it is finished.
+        Cancelling an execution that has ended, or is being cancelled, changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

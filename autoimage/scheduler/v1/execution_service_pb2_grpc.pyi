@@ -26,9 +26,10 @@ class ExecutionServiceStub:
     ListImageTasks: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListImageTasksRequest, _execution_service_pb2.ListImageTasksResponse]
     """Lists the image tasks of an execution, in the order of the instances' ids."""
     CancelExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.CancelExecutionRequest, _execution_pb2.Execution]
-    """Cancels those image tasks of an execution that have not begun to build; what is being built is finished. A task that may
-    have reached compute ends a moment later, when compute has told what became of it. Cancelling an execution that has
-    ended, or is being cancelled, changes nothing.
+    """Cancels those image tasks of an execution that have not begun to build; what is being built is finished. The answer comes
+    before they end: each stays pending, and is sent no more, until compute has told that there is no image of it and never
+    will be, which takes a moment, or as long as compute is away. Where a build had been accepted after all, it is finished.
+    Cancelling an execution that has ended, or is being cancelled, changes nothing.
     """
     WatchExecutions: _grpc.UnaryStreamMultiCallable[_execution_service_pb2.WatchExecutionsRequest, _execution_service_pb2.WatchExecutionsResponse]
     """Answers executions as they begin and change, without end. Each response has an execution as it is then; changes that follow
@@ -81,9 +82,10 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.CancelExecutionRequest,
         context: _grpc.ServicerContext,
     ) -> _execution_pb2.Execution:
-        """Cancels those image tasks of an execution that have not begun to build; what is being built is finished. A task that may
-        have reached compute ends a moment later, when compute has told what became of it. Cancelling an execution that has
-        ended, or is being cancelled, changes nothing.
+        """Cancels those image tasks of an execution that have not begun to build; what is being built is finished. The answer comes
+        before they end: each stays pending, and is sent no more, until compute has told that there is no image of it and never
+        will be, which takes a moment, or as long as compute is away. Where a build had been accepted after all, it is finished.
+        Cancelling an execution that has ended, or is being cancelled, changes nothing.
         """
 
     @_abc_1.abstractmethod

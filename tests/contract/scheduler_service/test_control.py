@@ -28,18 +28,24 @@ NORTH, SOUTH = "regions/cn-north-1", "regions/cn-south-1"
 
 
 @pytest.mark.rule("X6")
-def test_a_cancelled_execution_is_told_as_it_is_then(world: World, stub: Any) -> None:
+def test_a_cancelled_execution_is_over_when_compute_has_settled_what_was_not_begun(world: World, stub: Any) -> None:
     world.add_trigger("i-1", "i-2")
     take_up(world.deps)
     name = world.execution().name
     cancelled = stub.CancelExecution(CancelExecutionRequest(name=name))
-    assert (cancelled.state, cancelled.task_counts) == (Execution.STATE_CANCELLED, TaskCounts(total=2, cancelled=2))
-    assert cancelled == stub.GetExecution(GetExecutionRequest(name=name))
-    assert stub.CancelExecution(CancelExecutionRequest(name=name)) == cancelled
-    tasks = stub.ListImageTasks(ListImageTasksRequest(parent=name)).image_tasks
-    assert {(task.state, task.reason) for task in tasks} == {
-        (ImageTask.STATE_CANCELLED, reason_pb2.REASON_EXECUTION_CANCELLED)
-    }
+    assert (cancelled.state, cancelled.task_counts) == (Execution.STATE_RUNNING, TaskCounts(total=2, open=2))
+    assert in_states(stub, name) == {(ImageTask.STATE_PENDING, reason_pb2.REASON_EXECUTION_CANCELLED)}
+    world.run_until_idle()
+    over = stub.GetExecution(GetExecutionRequest(name=name))
+    assert (over.state, over.task_counts) == (Execution.STATE_CANCELLED, TaskCounts(total=2, cancelled=2))
+    assert stub.CancelExecution(CancelExecutionRequest(name=name)) == over
+    assert in_states(stub, name) == {(ImageTask.STATE_CANCELLED, reason_pb2.REASON_EXECUTION_CANCELLED)}
+
+
+def in_states(stub: Any, execution: str) -> set[tuple[int, int]]:
+    """The states of its image tasks, with their reasons."""
+    tasks = stub.ListImageTasks(ListImageTasksRequest(parent=execution)).image_tasks
+    return {(task.state, task.reason) for task in tasks}
 
 
 def test_an_unknown_execution_cannot_be_cancelled(stub: Any) -> None:

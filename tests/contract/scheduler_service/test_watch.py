@@ -19,6 +19,7 @@ from autoimage.scheduler.v1.execution_service_pb2 import (
 from scheduler_service.commands import watch_executions as command
 from scheduler_service.dependencies import Dependencies
 from scheduler_service.domain.executions import Kind, Missed
+from scheduler_service.steps.resolve import resolve
 from scheduler_service.steps.take_up import take_up
 from servicekit.errors import Code
 from tests.contract.scheduler_service.conftest import served
@@ -99,6 +100,7 @@ def test_missed_points_and_cancelled_executions_are_told(world: World, stub: Any
     take_up(world.deps)
     (running,) = told(call, 1)
     stub.CancelExecution(CancelExecutionRequest(name=running.name))
+    resolve(world.deps)
     assert [execution.state for execution in told(call, 1)] == [Execution.STATE_CANCELLED]
     world.settle()
 

@@ -80,24 +80,16 @@ def test_all_states_but_pending_and_building_are_ends() -> None:
 
 @pytest.mark.rule("X6")
 @pytest.mark.parametrize("state", [TaskState.FAILED, TaskState.SKIPPED, TaskState.CANCELLED])
-def test_a_task_that_was_never_sent_ends_at_once(state: TaskState) -> None:
-    task = a_task(due_operating=OPERATING)
-    assert ending(task, state, "POLICY_DELETED", LATER, OPERATING) == replace(
-        task, state=state, reason="POLICY_DELETED", phase=Phase.DONE, due_product=None, end_time=LATER
-    )
-
-
-@pytest.mark.rule("X6")
-@pytest.mark.parametrize("task", [a_sent_task(tries=3), a_building_task(tries=3)])
-def test_a_task_that_was_sent_keeps_its_state_until_it_is_resolved(task: Task) -> None:
-    assert ending(task, TaskState.CANCELLED, "DISASSOCIATED", LATER, OPERATING) == replace(
+@pytest.mark.parametrize("task", [a_task(), a_sent_task(tries=3), a_building_task(tries=3)])
+def test_a_task_keeps_its_state_until_it_is_resolved(task: Task, state: TaskState) -> None:
+    assert ending(task, state, "DISASSOCIATED", LATER, OPERATING) == replace(
         task,
         phase=Phase.RESOLVE,
         tries=0,
         due_product=LATER,
         due_operating=OPERATING,
         reason="DISASSOCIATED",
-        end_state=TaskState.CANCELLED,
+        end_state=state,
         end_reason="DISASSOCIATED",
     )
 
