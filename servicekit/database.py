@@ -29,6 +29,7 @@ __all__ = [
     "key_column",
     "new_metadata",
     "open_database",
+    "open_engine",
     "shown",
 ]
 
@@ -106,7 +107,7 @@ class Database:
     """
 
     def __init__(self, url: str, limits: Limits = Limits()) -> None:  # noqa: B008 - it is frozen
-        self._engine = _open(make_url(check_url(url)), limits)
+        self._engine = open_engine(url, limits)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -183,6 +184,11 @@ def open_database(settings: "ServerSettings") -> Database:
             max_page_count=settings.database_max_pages or None,
         ),
     )
+
+
+def open_engine(url: str, limits: Limits) -> Engine:
+    """Raises DatabaseUrlError."""
+    return _open(make_url(check_url(url)), limits)
 
 
 def _open(url: sa.URL, limits: Limits) -> Engine:

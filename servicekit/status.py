@@ -155,7 +155,7 @@ def from_status(status: status_pb2.Status) -> ServiceError:
         error,
         status.message,
         reason=info.reason,
-        metadata=info.metadata,
+        metadata=dict(sorted(info.metadata.items())),  # a map has no order of its own
         violations=[
             FieldViolation(wrong.field, wrong.description, wrong.reason)
             for wrong in unpacked(details_pb2.BadRequest).field_violations

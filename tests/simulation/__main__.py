@@ -56,6 +56,8 @@ def _many(seeds: range, processes: int) -> int:
             aimed = [replace(plan(coverage.reached_by[place]), aim=place) for place in coverage.never_died_at()]
             print(f"nobody has died at {len(aimed)} places yet: a seed for each of them", flush=True)
             failed += _run(pool, aimed, coverage)
+        pool.close()
+        pool.join()  # each removes its folder
     complete = _tell_coverage(coverage)
     return _verdict(failed) or (0 if complete or len(seeds) < _FULL_COVERAGE_SEEDS else 1)
 

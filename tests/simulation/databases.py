@@ -15,18 +15,31 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from servicekit.database import Database
+from servicekit.database import Database, Limits, open_engine
+from servicekit.engines import Engine
 
 Place = Callable[[str, bool], None]
 """Called wherever a process may die: the name of that place, and whether it is in a transaction that writes."""
 
 
-@contextmanager
-def folder() -> Iterator[Path]:
-    """For the databases of a run: in memory, where the machine has such a folder."""
+def folder() -> Path:
+    """For the databases of a run, empty: in memory, where the machine has such a folder. Each process has one only."""
+    path = Path(_folder().name)
+    for left in path.iterdir():
+        left.unlink()
+    return path
+
+
+@functools.cache
+def _folder() -> "tempfile.TemporaryDirectory[str]":
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="simulation-", dir=memory if memory.is_dir() else None) as path:
-        yield Path(path)
+    return tempfile.TemporaryDirectory(prefix="simulation-", dir=memory if memory.is_dir() else None)
+
+
+@functools.cache
+def _engine(path: Path) -> Engine:
+    """Of one run after the other, since it knows how statements are written by then."""
+    return open_engine(f"sqlite:///{path}", Limits())
 
 
 @contextmanager
@@ -47,7 +60,7 @@ class SimulatedDatabase(Database):
     """One database file, shared by all processes of its service."""
 
     def __init__(self, path: Path, stand_back: Callable[[], None], place: Place) -> None:
-        super().__init__(f"sqlite:///{path}")
+        self._engine = _engine(path)
         self.path = path
         self.watchers: list[Callable[[], None]] = []
         self._stand_back = stand_back
@@ -74,6 +87,11 @@ class SimulatedDatabase(Database):
         for told in self.watchers:
             told()
         self._place("after COMMIT", True)
+
+    def close(self) -> None:
+        """For the next run to open."""
+        self.dispose()
+        event.remove(self._engine.reader, "do_connect", self._put_places)
 
     def copy_to(self, path: Path) -> None:
         """As it is after the last commit."""

@@ -27,7 +27,7 @@ class Owner:
 
 
 class Task:
-    """One line of work. `activity` names it in the story and in the coverage; a `quiet` one makes no work for others."""
+    """One line of work. `activity` names it in the story and in the coverage; a `quiet` one makes no work."""
 
     def __init__(self, number: int, owner: Owner, activity: str, work: Callable[[], None]) -> None:
         self.number = number

@@ -16,9 +16,9 @@ from tests.simulation.kernel import HOUR, MILLISECOND, SECOND, Kernel, Owner, Ta
 START = datetime(2026, 3, 2, tzinfo=UTC)
 """When a run begins, by a clock that is right."""
 _MICROSECOND = timedelta(microseconds=1)
-_LOOKS = (SECOND // 2, 15 * SECOND, 35 * SECOND)
+_LOOKS = (SECOND, 35 * SECOND, 35 * SECOND)
 _ROUSED = (0, 50 * MILLISECOND)
-_POLL_GROWTH, _LAST_POLL = 16, 6 * HOUR
+_POLL_GROWTH, _LAST_POLL = 32, 6 * HOUR
 
 
 @dataclass
@@ -48,7 +48,7 @@ class LoopSpec:
 
     `watches` are the databases whose commits, by anybody, the loop notices at its next poll. Others wake it only as it
     wished, so that a wish that is wrong shows. `polls`: whether it also looks when nothing it watches has changed, ever
-    less often: for what comes due without its being told. `quiet`: what it writes is work for nobody, so that nobody looks.
+    less often: for what comes due without its being told. `quiet`: what it writes is work for nobody.
     """
 
     name: str

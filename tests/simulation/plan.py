@@ -65,7 +65,7 @@ def plan(seed: int, only: Collection[str] = ()) -> Plan:
     return Plan(
         seed,
         days,
-        instances=draw.randint(6, 12),
+        instances=draw.randint(5, 9),
         slots=slots,
         items=tuple(Item(number, moments[number], *item) for number, item in enumerate(items)),
     )

@@ -26,7 +26,7 @@ from tests.simulation.plan import ACCOUNTS, POLICIES, Item, Plan, plan
 from tests.simulation.users import User
 from tests.simulation.world import World
 
-_CHECK_EVERY = 4 * HOUR
+_CHECK_EVERY = 6 * HOUR
 _CHECK_AFTER = 2 * MINUTE
 _SKEW = SECOND
 _START_WINDOW, _BUILD_DEADLINE, _LEASES = HOUR, DAY, 2 * 30 * SECOND
@@ -212,8 +212,8 @@ def brief(planned: Plan) -> Outcome:
 @contextmanager
 def surroundings() -> Iterator[Path]:
     """What a world needs around it: a folder for its databases, and quiet."""
-    with folder() as path, unsynced(), _quiet_logs(), _suitable_limits(), _without_collections():
-        yield path
+    with unsynced(), _quiet_logs(), _suitable_limits(), _without_collections():
+        yield folder()
 
 
 @contextmanager
@@ -223,8 +223,8 @@ def _suitable_limits() -> Iterator[None]:
     What lasts for hours would be looked at thousands of times: that shows nothing that fewer looks don't.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(policies, "LEASE_INSTANCES", 8)
-        patch.setattr(tasks, "FOLLOW_MOST", timedelta(minutes=30))
+        patch.setattr(policies, "LEASE_INSTANCES", 6)
+        patch.setattr(tasks, "FOLLOW_MOST", timedelta(hours=2))
         patch.setattr(tasks, "RETRY_MOST", timedelta(minutes=5))
         patch.setattr(take_up, "_AFTER_FAILURE", timedelta(seconds=20))
         yield
@@ -232,8 +232,9 @@ def _suitable_limits() -> Iterator[None]:
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """A run is over before its garbage matters."""
+    """A run is over before its garbage matters; what was there before it is none."""
     gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         yield

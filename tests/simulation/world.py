@@ -35,7 +35,7 @@ from servicekit.ids import Ids
 from servicekit.loop import Wake
 from tests.simulation.coverage import Coverage
 from tests.simulation.databases import SimulatedDatabase
-from tests.simulation.kernel import HOUR, MILLISECOND, SECOND, Crash, Kernel
+from tests.simulation.kernel import DAY, MILLISECOND, SECOND, Crash, Kernel
 from tests.simulation.machines import Composition, LoopSpec, Machine
 from tests.simulation.network import Network, Refused, SimulatedClient
 from tests.simulation.story import Story
@@ -144,7 +144,7 @@ class World:
         self.kernel.run(self.kernel.now)
         self.kernel.close()
         for opened in self.databases.values():
-            opened.dispose()
+            opened.close()
 
     def copy(self, service: str) -> Path:
         """Of the service's database, after its last commit."""
@@ -285,9 +285,9 @@ class World:
 
 
 def _now_and_then(name: str, step: Callable[[], Wake]) -> LoopSpec:
-    """What a service does by itself and nobody waits for: twice a day only, whatever it wishes, to save time."""
+    """What a service does by itself and nobody waits for: once a day only, whatever it wishes, to save time."""
 
     def run() -> Wake:
         return Wake(at_once=step().at_once)
 
-    return LoopSpec(name, run, polls=True, first_poll=12 * HOUR, notified=False, quiet=True)
+    return LoopSpec(name, run, polls=True, first_poll=DAY, notified=False, quiet=True)
