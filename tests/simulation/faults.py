@@ -21,6 +21,24 @@ from tests.simulation.users import User
 from tests.simulation.world import COMPUTE, LOG, NORTH, POLICY, SCHEDULER, Snare, World
 
 STEPS = ("take_up", "send", "follow", "resolve", "deliver", "retain")
+KINDS = (
+    *(trouble.value for trouble in Trouble),
+    "crash",
+    "standstill",
+    "power cut",
+    "outage",
+    "product clock back",
+    "product clock forward",
+    "operating clock back",
+    "operating clock forward",
+    "paused region",
+    "slow builds",
+    "failing builds",
+    "busy instances",
+    "troubled compute",
+    "restored database",
+)
+"""What runs count."""
 _BETWEEN_SERVICES = (
     "LeaseTriggers",
     "AckTriggers",

@@ -4,7 +4,7 @@ import sys
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -16,7 +16,7 @@ from compute_sim.commands import create_images, transactions
 from compute_sim.store import quotas
 from policy_service.commands import lease_triggers
 from policy_service.store import policies
-from scheduler_service.commands import write_executions
+from scheduler_service.commands import claim_tasks, write_executions
 from scheduler_service.domain import executions, retention, tasks
 from scheduler_service.peers import compute
 from scheduler_service.peers.logs import Delivery
@@ -61,11 +61,12 @@ def no_fencing(patch: pytest.MonkeyPatch) -> None:
 
 
 def quota_outside_the_transaction(patch: pytest.MonkeyPatch) -> None:
-    """What is left of a quota is read first, and taken later, whatever it is by then."""
+    """What is left of a quota is read first, and taken a second later, whatever it is by then."""
 
     def read_and_write(deps: Any, places: Collection[Any], work: Callable[[Any], Any]) -> Any:
         with deps.database.write() as connection:
             seen = quotas.lock(connection, places)
+        deps.sleep(1.0)
         return transactions.write(deps, places, lambda writing: work(replace(writing, quotas=seen)))
 
     def take(connection: Any, amounts: dict[Any, int]) -> None:
@@ -92,13 +93,17 @@ def end_without_resolving(patch: pytest.MonkeyPatch) -> None:
     def end(task: tasks.Task, state: tasks.TaskState, reason: str, product: datetime, _: datetime) -> tasks.Task:
         return tasks.ended(task, state, reason, product)
 
-    for module in (tasks, send):
+    for module in (tasks, send, write_executions):
         patch.setattr(module, "ending", end)
 
 
 def lost_wake_up(patch: pytest.MonkeyPatch) -> None:
-    """Nobody comes back for tasks that were put off, or whose scheduler died."""
-    patch.setattr(claims, "Wake", lambda **wish: Wake(product=wish.get("product"), at_once=wish.get("at_once", False)))
+    """A claim never runs out: nobody comes back for the tasks of a scheduler that died."""
+
+    def claimed(task: tasks.Task, _lease_end: datetime, product: datetime) -> tasks.Task:
+        return tasks.claimed(task, datetime.max.replace(tzinfo=UTC), product)
+
+    patch.setattr(claim_tasks, "claimed", claimed)
 
 
 def outbox_emptied_before_acceptance(patch: pytest.MonkeyPatch) -> None:
@@ -165,24 +170,21 @@ def retention_counting_failed_images(patch: pytest.MonkeyPatch) -> None:
 
 
 PLANTED: tuple[PlantedBug, ...] = (
-    PlantedBug(acknowledge_before_commit, 1, ("crash_step",), ("every_point_has_one_outcome",)),
+    PlantedBug(acknowledge_before_commit, 0, ("crash_step",), ("every_point_has_one_outcome",)),
     PlantedBug(no_fencing, 0, ("standstill",), ("counts_are_those_of_the_tasks",)),
+    PlantedBug(quota_outside_the_transaction, 35, ("overtake", "outage"), ("quota_is_passed_only_if_lowered",)),
     PlantedBug(new_request_id_for_a_retry, 0, ("lose_answer", "delay_answer"), ("at_most_one_image",)),
+    PlantedBug(end_without_resolving, 12, ("troubled_compute",), ("no_ended_task_has_a_live_image",)),
+    PlantedBug(lost_wake_up, 0, ("crash_step",), ("everything_drains",)),
+    PlantedBug(outbox_emptied_before_acceptance, 0, ("crash_step", "outage"), ("every_log_entry_once",)),
+    PlantedBug(next_time_in_a_second_transaction, 2, ("crash_call",), ("nothing_fails_by_a_bug",)),
     PlantedBug(random_request_id, 0, ("restore",), ("at_most_one_image", "no_ended_task_has_a_live_image")),
     PlantedBug(
         random_execution, 7, ("crash_step", "lose_request"), ("one_execution_per_point", "nothing_fails_by_a_bug")
     ),
-    PlantedBug(retention_counting_failed_images, 0, ("failing_builds",), ("retention_keeps_what_it_must",)),
+    PlantedBug(associations_not_asked_for, 19, ("outage", "standstill"), ("no_build_after_goodbye",)),
+    PlantedBug(retention_counting_failed_images, 3, ("failing_builds",), ("retention_keeps_what_it_must",)),
 )
-UNRECORDED: tuple[PlantedBug, ...] = (
-    PlantedBug(quota_outside_the_transaction, 0, ("overtake", "outage"), ("quota_is_passed_only_if_lowered",)),
-    PlantedBug(end_without_resolving, 0, ("troubled_compute", "lose_answer"), ("no_ended_task_has_a_live_image",)),
-    PlantedBug(lost_wake_up, 0, ("lose_request", "crash_step"), ("everything_drains",)),
-    PlantedBug(outbox_emptied_before_acceptance, 0, ("crash_step", "outage"), ("every_log_entry_once",)),
-    PlantedBug(next_time_in_a_second_transaction, 0, ("crash_call",), ("nothing_fails_by_a_bug",)),
-    PlantedBug(associations_not_asked_for, 0, ("outage", "standstill"), ("no_build_after_goodbye",)),
-)
-"""Those of which no seed is known yet that finds them."""
 
 
 def find(bug: PlantedBug, seeds: Iterable[int]) -> tuple[int, str] | None:
@@ -197,6 +199,6 @@ def find(bug: PlantedBug, seeds: Iterable[int]) -> tuple[int, str] | None:
 
 
 if __name__ == "__main__":
-    for planted in (*PLANTED, *UNRECORDED):
+    for planted in PLANTED:
         if planted.plant.__name__ in (sys.argv[1:] or planted.plant.__name__):
-            print(planted.plant.__name__, find(planted, range(planted.seed, 2_000)), flush=True)
+            print(planted.plant.__name__, find(planted, range(2_000)), flush=True)

@@ -1,5 +1,7 @@
 """The harness does what it says: time, turns, deaths, and messages that go astray."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -153,8 +155,16 @@ def test_nothing_catches_a_crash() -> None:
     assert not issubclass(Crash, Exception)
 
 
-def test_no_file_is_left_behind() -> None:
+def test_a_run_begins_without_the_files_of_the_last() -> None:
     with surroundings() as path:
         World(0, path).close()
         assert list(path.iterdir())
-    assert not Path(path).exists()
+    with surroundings() as path:
+        assert list(path.iterdir()) == []
+
+
+def test_a_process_leaves_no_file_behind() -> None:
+    program = "from tests.simulation.databases import folder; print(folder())"
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
+    assert told
+    assert not Path(told).exists()

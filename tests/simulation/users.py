@@ -433,8 +433,9 @@ def run_now(user: User) -> None:
 
 
 def change_limit(user: User) -> None:
-    """Often to what is used already, or less."""
-    limit = user.draw.choice([0, 3, 6, 12, 200, 200])
+    """Mostly to a little more than what is used, so that the next builds come to it."""
+    used = user.call(user.quotas.GetQuota, quota_service_pb2.GetQuotaRequest(name=f"{user.place}/quotas/images")).used
+    limit = user.draw.choice([0, used + 1, used + 2, used + 3, 200, 200])
     user.tell(f"sets its limit of images to {limit}")
     _set_limit(user, "images", limit)
 

@@ -51,7 +51,7 @@ _LEASE = timedelta(seconds=30)
 _SWEEP = timedelta(hours=24)
 _BUILDS = (timedelta(seconds=1), timedelta(seconds=1), timedelta(seconds=1), timedelta(seconds=20))
 _SHARE_FAILING = 0.02
-_STANDS_BACK_MOST, _STANDS_BACK_LONG, _SHARE_OF_LONG = 3 * MILLISECOND, 2 * SECOND, 0.02
+_STANDS_BACK_MOST, _STANDS_BACK_LONG, _SHARE_OF_LONG = 3 * MILLISECOND, 2 * SECOND, 0.05
 
 
 @dataclass
