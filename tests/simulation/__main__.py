@@ -22,7 +22,7 @@ from tests.simulation.users import OPERATIONS
 
 _EVERY_SECONDS = 15.0
 _FULL_COVERAGE_SEEDS = 1000
-"""With so many seeds every fault and operation has to have come, and a process has to have died at every place."""
+"""With so many, every fault and operation has to have come, and a process to have died at every place of the steps."""
 
 
 def main() -> int:

@@ -61,6 +61,7 @@ class SimulatedDatabase(Database):
 
     def __init__(self, path: Path, stand_back: Callable[[], None], place: Place) -> None:
         self._engine = _engine(path)
+        self.dispose()  # what a run that was broken off had open
         self.path = path
         self.watchers: list[Callable[[], None]] = []
         self._stand_back = stand_back

@@ -60,10 +60,10 @@ def quota_is_what_exists(facts: Facts, ledger: Ledger) -> Iterator[str]:
             yield f"{key[1]} of {key[0]}: {used} used, {exists[key]} exist"
 
 
-def quota_is_passed_only_if_lowered(facts: Facts, ledger: Ledger) -> Iterator[str]:
-    """And then nothing is added: what is used beyond the limit was there when it was set."""
+def nothing_is_added_beyond_a_quota(facts: Facts, ledger: Ledger) -> Iterator[str]:
+    """What is used beyond a limit was there when that was set."""
     for (place, kind), limit in facts.limits.items():
-        used, was_there = facts.used[place, kind], ledger.over_limit.get((place, kind), 0)
+        used, was_there = facts.used[place, kind], ledger.used_when_set.get((place, kind), 0)
         if limit is not None and used > max(limit, was_there) and f"{place}/quotas/{kind}" not in ledger.busy:
             yield f"{kind} of {place}: {used} used of {limit}; {was_there} were when that was set"
 
@@ -111,19 +111,18 @@ def no_build_after_goodbye(facts: Facts, ledger: Ledger) -> Iterator[str]:
 
 
 def twelve_hours_apart(facts: Facts, ledger: Ledger) -> Iterator[str]:
+    """But for what a restored policy service has forgotten: an edit that is lost is not what the next is judged by."""
     points: dict[str, set[int]] = defaultdict(set)
     for run in facts.runs:
         if run.kind in ("SCHEDULED", "CATCH_UP"):
             points[run.policy_uid].add(run.scheduled_time)
-    clock, restorations = ledger.policy_clock, ledger.restored(POLICY)
+    clock = ledger.policy_clock
+    forgotten = [(clock.shown(each.copied), clock.shown(each.restored)) for each in ledger.restored(POLICY)]
     for uid, times in points.items():
         ordered = sorted(times)
         for earlier, later in pairwise(ordered):
-            if any(
-                clock.shown(each.copied) <= later and earlier <= clock.shown(each.restored) for each in restorations
-            ):
-                continue
-            if later - earlier < 12 * HOUR:
+            lost = any(first <= later and earlier <= last for first, last in forgotten)
+            if later - earlier < 12 * HOUR and not lost:
                 yield f"policy {uid} ran at {earlier} and again at {later}"
 
 
@@ -321,7 +320,7 @@ ALWAYS: tuple[Invariant, ...] = (
     one_execution_per_point,
     at_most_one_image,
     quota_is_what_exists,
-    quota_is_passed_only_if_lowered,
+    nothing_is_added_beyond_a_quota,
     no_ended_task_has_a_live_image,
     counts_are_those_of_the_tasks,
     no_build_after_goodbye,

@@ -149,7 +149,7 @@ class Ledger:
     forgotten_policies: set[str] = field(default_factory=set)
     built: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     """Every image ever seen of an execution and instance."""
-    over_limit: dict[tuple[str, str], int] = field(default_factory=dict)
+    used_when_set: dict[tuple[str, str], int] = field(default_factory=dict)
     """By place and kind of quota: what was used when the limit was set last, less what has gone since."""
     busy: set[str] = field(default_factory=set)
     """Names that an unfinished change of a user is about."""
@@ -171,7 +171,7 @@ class Ledger:
 
     def see_used(self, used: Mapping[tuple[str, str], int]) -> None:
         """What has gone may not come back beyond the limit."""
-        self.over_limit = {key: min(most, used.get(key, 0)) for key, most in self.over_limit.items()}
+        self.used_when_set = {key: min(most, used.get(key, 0)) for key, most in self.used_when_set.items()}
 
     def say_farewell(self, instances: Iterable[str], now: int, why: str) -> None:
         for instance in instances:
@@ -194,6 +194,6 @@ class Ledger:
     ) -> None:
         """Compute has lost all others, and its limits are those of before."""
         self.instances &= set(instances)
-        self.over_limit = dict(used)
+        self.used_when_set = dict(used)
         there = set(images)
         self.built = {key: names & there for key, names in self.built.items()}

@@ -146,7 +146,7 @@ class Loop:
         self._end_wait()
 
     def _end_wait(self) -> None:
-        """A step in progress is left alone: it may be waiting for an answer. Nobody is roused in no time."""
+        """A step in progress is left alone: it may be waiting for an answer. Others take a moment to begin."""
         if self._waiting:
             self._kernel.wake(self._task, self._machine.draw.randint(*_ROUSED))
 

@@ -240,6 +240,7 @@ def _without_collections() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+        gc.unfreeze()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,9 @@ class Someone:
 
 @pytest.fixture
 def someone() -> Iterator[Someone]:
-    with surroundings() as path:
-        world = World(0, path)
+    with surroundings() as path, closing(World(0, path)) as world:
         world.machine(LOG).start()
         yield Someone(world)
-        world.close()
 
 
 def test_tasks_take_turns_in_the_order_of_their_times() -> None:

@@ -238,7 +238,7 @@ def _set_limit(user: User, kind: str, limit: int) -> None:
     quota = compute_pb2.Quota(name=f"{user.place}/quotas/{kind}", limit=limit)
     with user.alone_with([quota.name]):
         answer = user.call(user.quotas.UpdateQuota, quota_service_pb2.UpdateQuotaRequest(quota=quota))
-        user.ledger.over_limit[user.place, kind] = answer.used
+        user.ledger.used_when_set[user.place, kind] = answer.used
 
 
 # Operations
