@@ -94,6 +94,11 @@ def require_product_time(guard: Guard) -> None:
 
 
 def guarded(guard: Guard, step: Callable[[], Wake], operating: Clock) -> Callable[[], Wake]:
+def trusted_time(guard: Guard, product: Clock) -> datetime:
+    """Product time; while it is not trusted, what it would be by the machine's uptime."""
+    return product.now() - (guard.gain() or timedelta(0))
+
+
     """The step, which does nothing and looks again every second while product time is not trusted."""
 
     def run() -> Wake:
