@@ -288,7 +288,6 @@ def _changing(task: Task) -> dict[str, Any]:
         "fence": task.fence,
         "tries": task.tries,
         "attempt_count": task.attempt_count,
-        "sent": True,  # or a replica of the release before would end the task without having it resolved (X6)
         "reason": task.reason,
         "end_state": task.end_state.value if task.end_state else None,
         "end_reason": task.end_reason,
