@@ -28,6 +28,7 @@ MOST_GAIN = timedelta(minutes=10)
 _STORE_EVERY = timedelta(minutes=1)
 _LOOK_AGAIN = timedelta(seconds=1)
 _KEPT = timedelta(days=400)
+_NEW_READING = {"product_micros": None, "uptime_micros": None}
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOG = structlog.get_logger("servicekit.clock_guard")
 
@@ -91,6 +92,11 @@ def require_product_time(guard: Guard) -> None:
     """Raises ProductTimeDoubtful unless product time is trusted."""
     if guard.gain() is not None:
         raise ProductTimeDoubtful
+
+
+def trusted_time(guard: Guard, product: Clock) -> datetime:
+    """Product time; while it is not trusted, what it would be by the machine's uptime."""
+    return product.now() - (guard.gain() or timedelta(0))
 
 
 def guarded(guard: Guard, step: Callable[[], Wake], operating: Clock) -> Callable[[], Wake]:
@@ -190,7 +196,7 @@ class UptimeGuard:
         is_old = self._table.c.product_micros < to_micros(reading.product - _KEPT)
         with self._database.write() as connection:
             connection.execute(sa.delete(self._table).where(is_old))
-            insert_or_update(connection, self._table, [row], {"product_micros": None, "uptime_micros": None})
+            insert_or_update(connection, self._table, [row], _NEW_READING)
 
 
 def readings_table(metadata: sa.MetaData) -> sa.Table:

@@ -41,13 +41,20 @@ def insert_or_update(
     """Inserts the rows, or makes the changes to those whose primary key is there; each is locked until the commit.
 
     Whoever is just inserting or deleting a row of the same key is waited for, so the rows must be in key order.
-    A change to None means: to what the new row has.
+    A change to None means: to what the new row has. Changes are a constant of the caller's: the statement is built once
+    for each, and kept.
     """
     if rows:
-        insert = _dialect(connection.dialect.name).insert(table)
-        new = {name: insert.excluded[name] if value is None else value for name, value in changes.items()}
-        keys = [column.name for column in table.primary_key]
-        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), rows)
+        connection.execute(_insert_or_update(connection.dialect.name, table, tuple(changes.items())), rows)
+
+
+@functools.cache
+def _insert_or_update(dialect: str, table: sa.Table, changes: tuple[tuple[str, Any], ...]) -> sa.Executable:
+    insert = _dialect(dialect).insert(table)
+    new = {name: insert.excluded[name] if value is None else value for name, value in changes}
+    keys = [column.name for column in table.primary_key]
+    statement: sa.Executable = insert.on_conflict_do_update(index_elements=keys, set_=new)
+    return statement
 
 
 def take_turns(connection: sa.Connection, kind: str, keys: Iterable[str]) -> None:

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = parsed.run
     try:
         code = run(parsed)
-        sys.stdout.flush()
+        print(end="", flush=True)  # to nowhere, if standard output is closed
     except SuiteError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)

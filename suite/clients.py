@@ -75,9 +75,14 @@ def product_time(clients: Clients) -> datetime:
     return from_proto(status.product_time)
 
 
+def is_silence(error: ServiceError) -> bool:
+    """Whether no service answered; else one did, and refused."""
+    return error.reason == "TRANSPORT"
+
+
 def told(error: ServiceError) -> str:
     """What a person is told of an error: what the service said, or that none did."""
-    if error.reason == "TRANSPORT":
+    if is_silence(error):
         return f"no answer; is the suite running? ({error.message})"
     return error.message
 

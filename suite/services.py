@@ -80,6 +80,8 @@ def why_not_free(address: str) -> str:
             probe.bind(endpoint)
     except OSError as error:
         return "another program uses this port" if error.errno == EADDRINUSE else str(error.strerror)
+    except UnicodeError:  # such as a..b, or a label of more than 63 characters
+        return f"{host} cannot be the name of a host"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 Statements are built once for each number of places (`is_among`) or regions (`is_in_any`), and kept for the latest
 SHAPES of them: mostly there is one. `among` and `in_any` tell that number, and the values that the statement takes.
+Their names are those of the condition: a statement may have one of each kind, or the same keys for several tables.
 """
 
 from collections import defaultdict
@@ -31,9 +32,9 @@ def is_among(table: sa.Table, column: str, places: int) -> sa.ColumnElement[bool
         sa.false(),
         *(
             sa.and_(
-                table.c.account == sa.bindparam(f"account_{number}"),
-                table.c.region == sa.bindparam(f"region_{number}"),
-                table.c[column].in_(sa.bindparam(f"ids_{number}", expanding=True)),
+                table.c.account == sa.bindparam(f"key_account_{number}"),
+                table.c.region == sa.bindparam(f"key_region_{number}"),
+                table.c[column].in_(sa.bindparam(f"key_ids_{number}", expanding=True)),
             )
             for number in range(places)
         ),
@@ -48,9 +49,9 @@ def among(keys: Iterable[Key]) -> tuple[int, Given]:
     given: Given = {}
     for number, place in enumerate(sorted(ids)):
         given |= {
-            f"account_{number}": place.account,
-            f"region_{number}": place.region,
-            f"ids_{number}": sorted(ids[place]),
+            f"key_account_{number}": place.account,
+            f"key_region_{number}": place.region,
+            f"key_ids_{number}": sorted(ids[place]),
         }
     return len(ids), given
 
@@ -61,8 +62,8 @@ def is_in_any(table: sa.Table, regions: int) -> sa.ColumnElement[bool]:
         sa.false(),
         *(
             sa.and_(
-                table.c.region == sa.bindparam(f"region_{number}"),
-                table.c.account.in_(sa.bindparam(f"accounts_{number}", expanding=True)),
+                table.c.region == sa.bindparam(f"any_region_{number}"),
+                table.c.account.in_(sa.bindparam(f"any_accounts_{number}", expanding=True)),
             )
             for number in range(regions)
         ),
@@ -76,7 +77,7 @@ def in_any(places: Iterable[Place]) -> tuple[int, Given]:
         accounts[place.region].append(place.account)
     given: Given = {}
     for number, region in enumerate(sorted(accounts)):
-        given |= {f"region_{number}": region, f"accounts_{number}": sorted(accounts[region])}
+        given |= {f"any_region_{number}": region, f"any_accounts_{number}": sorted(accounts[region])}
     return len(accounts), given
 
 

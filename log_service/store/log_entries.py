@@ -19,10 +19,14 @@ def existing(
     connection: sa.Connection, topic_keys: Collection[int], insert_ids: Collection[str]
 ) -> set[tuple[int, str]]:
     """Topic and id of the entries of these topics that have one of these ids; at most 500 of each."""
-    rows = connection.execute(
-        sa.select(_E.topic_key, _E.insert_id).where(_E.insert_id.in_(insert_ids), _E.topic_key.in_(topic_keys))
-    )
+    rows = connection.execute(_EXISTING, {"topic_keys": list(topic_keys), "insert_ids": list(insert_ids)})
     return {(row.topic_key, row.insert_id) for row in rows}
+
+
+_EXISTING = sa.select(_E.topic_key, _E.insert_id).where(
+    _E.insert_id.in_(sa.bindparam("insert_ids", expanding=True)),
+    _E.topic_key.in_(sa.bindparam("topic_keys", expanding=True)),
+)
 
 
 def insert(connection: sa.Connection, numbered: Iterable[NumberedEntry], receive_time: datetime) -> None:

@@ -150,12 +150,15 @@ def locked(connection: sa.Connection, names: Collection[LogTopicName]) -> dict[L
 
 def set_last_sequences(connection: sa.Connection, by_key: Mapping[int, int]) -> None:
     """Of topics that are `locked`."""
-    connection.execute(
-        sa.update(schema.log_topics)
-        .where(schema.log_topics.c.key == sa.bindparam("topic_key"))
-        .values(last_sequence=sa.bindparam("sequence")),
-        [{"topic_key": key, "sequence": sequence} for key, sequence in by_key.items()],
-    )
+    rows = [{"topic_key": key, "sequence": sequence} for key, sequence in by_key.items()]
+    connection.execute(_SET_LAST_SEQUENCE, rows)
+
+
+_SET_LAST_SEQUENCE = (
+    sa.update(schema.log_topics)
+    .where(schema.log_topics.c.key == sa.bindparam("topic_key"))
+    .values(last_sequence=sa.bindparam("sequence"))
+)
 
 
 def _select(columns: tuple[sa.Column[Any], ...], names: Collection[LogTopicName]) -> sa.Select[Any]:

@@ -15,10 +15,10 @@ def create_policy(
     Raises StartTimeOutOfRange, LogTopicNotFound, LogTopicUnsuitable, AlreadyExists, PolicyLimitReached,
     RequestIdReused, ProductTimeDoubtful, Unavailable; PolicyNotFound if the policy made before is deleted.
     """
-    require_product_time(deps.guard)
     before = made_before(deps, place, asked)
     if before is not None:
         return before
+    require_product_time(deps.guard)
     check_start_time(spec.schedule.start_time, deps.clocks.product.now())
     if spec.logging is not None:
         deps.logs.check_topic(spec.logging.topic)

@@ -11,6 +11,7 @@ from policy_service.domain.ledger import Event, changed_entry
 from policy_service.domain.policy import Place, Policy, PolicyKey
 from policy_service.store import ledger, limits, policies
 from policy_service.store.schema import requests
+from servicekit.clock_guard import trusted_time
 from servicekit.errors import AlreadyExists
 from servicekit.idempotency import Idempotency, remember, remembered
 
@@ -21,9 +22,13 @@ Build = Callable[[PolicyKey, str, datetime], Policy]
 
 
 def made_before(deps: Dependencies, place: Place, asked: Idempotency) -> Policy | None:
-    """The policy that the same request has made, if any. Raises RequestIdReused; PolicyNotFound if it is deleted."""
+    """The policy that the same request has made, if any. Raises RequestIdReused; PolicyNotFound if it is deleted.
+
+    Needs no product time that is trusted: a repeat makes nothing.
+    """
+    now = trusted_time(deps.guard, deps.clocks.product)
     with deps.database.read() as connection:
-        return _made_before(deps, connection, place, asked)
+        return _made_before(connection, place, asked, now)
 
 
 def make_policy(deps: Dependencies, place: Place, policy_id: str, build: Build, asked: Idempotency) -> Policy:
@@ -47,7 +52,7 @@ def make_policy(deps: Dependencies, place: Place, policy_id: str, build: Build, 
 def _insert(deps: Dependencies, policy: Policy, asked: Idempotency) -> Policy:
     place, now = policy.key.place, policy.create_time
     with deps.database.write() as connection:
-        before = _made_before(deps, connection, place, asked)
+        before = _made_before(connection, place, asked, now)
         if before is not None:
             return before
         policies.insert(connection, policy)
@@ -57,8 +62,8 @@ def _insert(deps: Dependencies, policy: Policy, asked: Idempotency) -> Policy:
     return policy
 
 
-def _made_before(deps: Dependencies, connection: sa.Connection, place: Place, asked: Idempotency) -> Policy | None:
-    response = remembered(connection, requests, asked, deps.clocks.product.now())
+def _made_before(connection: sa.Connection, place: Place, asked: Idempotency, now: datetime) -> Policy | None:
+    response = remembered(connection, requests, asked, now)
     if response is None:
         return None
     uid, policy_id = response.split()

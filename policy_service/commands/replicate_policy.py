@@ -10,7 +10,7 @@ from policy_service.domain.policy import Place, Policy, PolicyKey
 from policy_service.domain.replication import Target, replica
 from policy_service.store import policies
 from policy_service.store.schema import requests
-from servicekit.clock_guard import require_product_time
+from servicekit.clock_guard import require_product_time, trusted_time
 from servicekit.errors import ServiceError
 from servicekit.idempotency import Idempotency, remember, remembered
 
@@ -20,16 +20,19 @@ def replicate_policy(
 ) -> dict[str, Policy | ServiceError]:
     """What becomes of each target, by its region: each is given once, and stands or falls alone (P14).
 
-    If the same was asked before, the policies that were made then; what failed then is tried again. Raises
-    PolicyNotFound, RequestIdReused, ProductTimeDoubtful, Unavailable.
+    If the same was asked before, the policies that were made then; what failed then is tried again, and is
+    ProductTimeDoubtful as long as that is so. Raises PolicyNotFound, RequestIdReused, ProductTimeDoubtful, Unavailable.
     """
-    require_product_time(deps.guard)
-    now = deps.clocks.product.now()
-    with deps.database.write() as connection:
+    now = trusted_time(deps.guard, deps.clocks.product)
+    with deps.database.read() as connection:
         source = policies.get(connection, key)
         asked = replace(asked, scope=source.uid)
-        if remembered(connection, requests, asked, now) is None:
-            remember(connection, requests, asked, "", now)
+        is_new = remembered(connection, requests, asked, now) is None
+    if is_new:
+        require_product_time(deps.guard)
+        with deps.database.write() as connection:
+            if remembered(connection, requests, asked, now) is None:
+                remember(connection, requests, asked, "", now)
     return {target.region: _outcome(deps, source, target, asked) for target in targets}
 
 
@@ -47,6 +50,7 @@ def _replicate(deps: Dependencies, source: Policy, target: Target, asked: Idempo
     before = made_before(deps, place, asked)
     if before is not None:
         return before
+    require_product_time(deps.guard)
     if target.log_topic:
         deps.logs.check_topic(target.log_topic)
     return make_policy(deps, place, target.policy_id, partial(replica, source, target), asked)

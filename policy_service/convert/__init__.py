@@ -1,5 +1,5 @@
 """Between the contract's messages and this service's values. Requests have been validated."""
 
-from policy_service.convert import associations, policies, schedules, triggers
+from policy_service.convert import associations, names, pages, policies, schedules, triggers
 
-__all__ = ["associations", "policies", "schedules", "triggers"]
+__all__ = ["associations", "names", "pages", "policies", "schedules", "triggers"]

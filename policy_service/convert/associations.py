@@ -4,8 +4,8 @@ from autoimage.policy.v1 import policy_pb2, policy_service_pb2
 from policy_service.commands.list_associable_instances import Associable
 from policy_service.domain import association as associations
 from policy_service.domain.policy import Place, PolicyKey
-from servicekit import names
 from servicekit.errors import ServiceError
+from servicekit.names import ASSOCIATION
 from servicekit.status import to_status
 from servicekit.timestamps import to_proto
 
@@ -13,7 +13,7 @@ from servicekit.timestamps import to_proto
 def association(association: associations.Association) -> policy_pb2.Association:
     key = association.policy
     return policy_pb2.Association(
-        name=names.ASSOCIATION.format(
+        name=ASSOCIATION.format(
             account=key.account, region=key.region, policy=key.policy_id, instance=association.instance_id
         ),
         uid=association.uid,

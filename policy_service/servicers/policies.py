@@ -56,7 +56,6 @@ from policy_service.commands.policy_warnings import warnings_of
 from policy_service.commands.preview_schedule import preview_policy, preview_schedule
 from policy_service.commands.replicate_policy import replicate_policy
 from policy_service.commands.update_policy import update_policy
-from policy_service.convert import names, pages
 from policy_service.dependencies import Dependencies
 from policy_service.domain.policy import Place
 from policy_service.domain.policy import Policy as StoredPolicy
@@ -85,7 +84,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     def CreatePolicy(self, request: CreatePolicyRequest, context: grpc.ServicerContext) -> Policy:
         policy = create_policy(
             self._deps,
-            names.place(request.parent),
+            convert.names.place(request.parent),
             request.policy_id,
             convert.policies.policy_spec(request.policy),
             enabled=convert.policies.enabled(request.policy),
@@ -95,14 +94,14 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
 
     @rpc(validation.policies.policy_name)
     def GetPolicy(self, request: GetPolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return self._answer(get_policy(self._deps, names.policy_key(request.name)))
+        return self._answer(get_policy(self._deps, convert.names.policy_key(request.name)))
 
     @rpc(validation.policies.list_policies)
     def ListPolicies(self, request: ListPoliciesRequest, context: grpc.ServicerContext) -> ListPoliciesResponse:
-        query = pages.query(request.parent, request.filter)
+        query = convert.pages.query(request.parent, request.filter)
         page = parse_page(request.page_size, request.page_token, query)
         filter = convert.policies.policy_filter(request.filter)
-        policies, more = list_policies(self._deps, names.place(request.parent), filter, page)
+        policies, more = list_policies(self._deps, convert.names.place(request.parent), filter, page)
         warnings = warnings_of(self._deps, policies)
         return ListPoliciesResponse(
             policies=[convert.policies.policy(policy, warnings[policy.uid]) for policy in policies],
@@ -113,7 +112,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     def UpdatePolicy(self, request: UpdatePolicyRequest, context: grpc.ServicerContext) -> Policy:
         policy = update_policy(
             self._deps,
-            names.policy_key(request.policy.name),
+            convert.names.policy_key(request.policy.name),
             request.policy.etag,
             lambda spec: validation.policies.updated_spec(spec, request),
         )
@@ -121,22 +120,22 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
 
     @rpc(validation.policies.policy_name)
     def DeletePolicy(self, request: DeletePolicyRequest, context: grpc.ServicerContext) -> Empty:
-        delete_policy(self._deps, names.policy_key(request.name), request.etag)
+        delete_policy(self._deps, convert.names.policy_key(request.name), request.etag)
         return Empty()
 
     @rpc(validation.policies.policy_name)
     def EnablePolicy(self, request: EnablePolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return self._answer(enable_policy(self._deps, names.policy_key(request.name), request.etag))
+        return self._answer(enable_policy(self._deps, convert.names.policy_key(request.name), request.etag))
 
     @rpc(validation.policies.policy_name)
     def DisablePolicy(self, request: DisablePolicyRequest, context: grpc.ServicerContext) -> Policy:
-        return self._answer(disable_policy(self._deps, names.policy_key(request.name), request.etag))
+        return self._answer(disable_policy(self._deps, convert.names.policy_key(request.name), request.etag))
 
     @rpc(validation.policies.replicate_policy, per_item="targets")
     def ReplicatePolicy(
         self, request: ReplicatePolicyRequest, context: grpc.ServicerContext
     ) -> ReplicatePolicyResponse:
-        policy = names.policy_key(request.name)
+        policy = convert.names.policy_key(request.name)
         malformed = self._malformed_targets(policy.account, request.targets)
         wanted = [target for index, target in enumerate(request.targets) if index not in malformed]
         targets = [convert.policies.replication_target(target) for target in wanted]
@@ -166,20 +165,22 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
 
     @rpc(validation.policies.execute_policy)
     def ExecutePolicy(self, request: ExecutePolicyRequest, context: grpc.ServicerContext) -> ExecutePolicyResponse:
-        run = execute_policy(self._deps, names.policy_key(request.name), Idempotency.of(request))
+        run = execute_policy(self._deps, convert.names.policy_key(request.name), Idempotency.of(request))
         return ExecutePolicyResponse(run_id=run.run_id, trigger_time=to_proto(run.trigger_time))
 
     @rpc(validation.associations.associate_instances, per_item="instances")
     def AssociateInstances(
         self, request: AssociateInstancesRequest, context: grpc.ServicerContext
     ) -> AssociateInstancesResponse:
-        policy = names.policy_key(request.policy)
+        policy = convert.names.policy_key(request.policy)
         malformed = _malformed(policy.place, request.instances)
-        wanted = [names.instance_id(name) for name in request.instances if name not in malformed]
+        wanted = [convert.names.instance_id(name) for name in request.instances if name not in malformed]
         outcomes = associate_instances(self._deps, policy, wanted, Idempotency.of(request, scope=request.policy))
         return AssociateInstancesResponse(
             results=[
-                convert.associations.associate_result(name, malformed.get(name) or outcomes[names.instance_id(name)])
+                convert.associations.associate_result(
+                    name, malformed.get(name) or outcomes[convert.names.instance_id(name)]
+                )
                 for name in request.instances
             ]
         )
@@ -188,14 +189,14 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     def DisassociateInstances(
         self, request: DisassociateInstancesRequest, context: grpc.ServicerContext
     ) -> DisassociateInstancesResponse:
-        place, policy_id = names.place_and_policy(request.policy)
+        place, policy_id = convert.names.place_and_policy(request.policy)
         malformed = _malformed(place, request.instances)
-        wanted = [names.instance_id(name) for name in request.instances if name not in malformed]
+        wanted = [convert.names.instance_id(name) for name in request.instances if name not in malformed]
         previous = disassociate_instances(self._deps, place, policy_id, wanted)
         return DisassociateInstancesResponse(
             results=[
                 convert.associations.disassociate_result(
-                    name, malformed.get(name) or previous.get(names.instance_id(name))
+                    name, malformed.get(name) or previous.get(convert.names.instance_id(name))
                 )
                 for name in request.instances
             ]
@@ -205,9 +206,9 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     def ListAssociations(
         self, request: ListAssociationsRequest, context: grpc.ServicerContext
     ) -> ListAssociationsResponse:
-        query = pages.query(request.parent)
+        query = convert.pages.query(request.parent)
         page = parse_page(request.page_size, request.page_token, query)
-        associations, more = list_associations(self._deps, names.policy_key(request.parent), page)
+        associations, more = list_associations(self._deps, convert.names.policy_key(request.parent), page)
         return ListAssociationsResponse(
             associations=map(convert.associations.association, associations),
             next_page_token=next_token((associations[-1].instance_id,), query) if more else "",
@@ -217,9 +218,9 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     def ListAssociableInstances(
         self, request: ListAssociableInstancesRequest, context: grpc.ServicerContext
     ) -> ListAssociableInstancesResponse:
-        query = pages.query(request.parent, request.filter)
+        query = convert.pages.query(request.parent, request.filter)
         page = parse_page(request.page_size, request.page_token, query)
-        place = names.place(request.parent)
+        place = convert.names.place(request.parent)
         filter = convert.associations.instance_filter(request.filter)
         found, token = list_associable_instances(self._deps, place, filter, page)
         return ListAssociableInstancesResponse(
@@ -231,9 +232,9 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
     def ListScheduleEvents(
         self, request: ListScheduleEventsRequest, context: grpc.ServicerContext
     ) -> ListScheduleEventsResponse:
-        query = pages.query(request.parent, request.filter)
+        query = convert.pages.query(request.parent, request.filter)
         page = parse_page(request.page_size, request.page_token, query)
-        place, policy_id = names.place_and_policy(request.parent)
+        place, policy_id = convert.names.place_and_policy(request.parent)
         filter = convert.schedules.ledger_filter(request.filter)
         entries, more = list_schedule_events(self._deps, place, policy_id, filter, page)
         last = (to_micros(entries[-1][1].time), entries[-1][0]) if more else ()
@@ -244,11 +245,11 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
 
     @rpc(validation.policies.get_policy_limit)
     def GetPolicyLimit(self, request: GetPolicyLimitRequest, context: grpc.ServicerContext) -> PolicyLimit:
-        return convert.policies.policy_limit(get_policy_limit(self._deps, names.place_of_limit(request.name)))
+        return convert.policies.policy_limit(get_policy_limit(self._deps, convert.names.place_of_limit(request.name)))
 
     @rpc(validation.policies.update_policy_limit)
     def UpdatePolicyLimit(self, request: UpdatePolicyLimitRequest, context: grpc.ServicerContext) -> PolicyLimit:
-        place = names.place_of_limit(request.policy_limit.name)
+        place = convert.names.place_of_limit(request.policy_limit.name)
         return convert.policies.policy_limit(update_policy_limit(self._deps, place, request.policy_limit.limit))
 
     @rpc(validation.schedules.preview_schedule)
@@ -258,7 +259,7 @@ class PolicyServicer(policy_service_pb2_grpc.PolicyServiceServicer):
         schedule = convert.schedules.schedule(request.schedule) if request.HasField("schedule") else None
         count = request.count or _DEFAULT_PREVIEW
         if request.policy:
-            times = preview_policy(self._deps, names.policy_key(request.policy), schedule, count)
+            times = preview_policy(self._deps, convert.names.policy_key(request.policy), schedule, count)
         else:
             assert schedule is not None, "validation asks for one of the two"
             times = preview_schedule(self._deps, schedule, count)

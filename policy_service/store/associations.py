@@ -81,14 +81,16 @@ _POLICIES_OF = sa.select(_c.uid, _c.policy_uid).where(among(_c.uid, "uids"))
 def of_policies(connection: sa.Connection, policy_uids: Collection[str]) -> dict[str, list[TriggeredAssociation]]:
     """What triggers of these policies carry: their associations, in the order of the instances' ids."""
     found: dict[str, list[TriggeredAssociation]] = {uid: [] for uid in policy_uids}
-    rows = connection.execute(
-        sa.select(_c.policy_uid, _c.uid, _c.instance_id)
-        .where(among(_c.policy_uid, policy_uids))
-        .order_by(_c.policy_uid, _c.instance_id)
-    )
-    for policy_uid, uid, instance_id in rows:
+    for policy_uid, uid, instance_id in connection.execute(_OF_POLICIES, {"uids": given(policy_uids)}):
         found[policy_uid].append(TriggeredAssociation(uid, instance_id))
     return found
+
+
+_OF_POLICIES = (
+    sa.select(_c.policy_uid, _c.uid, _c.instance_id)
+    .where(among(_c.policy_uid, "uids"))
+    .order_by(_c.policy_uid, _c.instance_id)
+)
 
 
 def page(connection: sa.Connection, policy_uid: str, page: Page) -> list[Association]:

@@ -53,8 +53,10 @@ def get_by_uid(connection: sa.Connection, uid: str) -> Policy | None:
 
 def lock(connection: sa.Connection, uids: Collection[str]) -> dict[str, Policy]:
     """The policies of these that exist, by uid; nobody else changes them until the transaction ends."""
-    query = sa.select(table).where(among(_c.uid, uids)).order_by(_c.uid).with_for_update()
-    return {row.uid: _policy(row) for row in connection.execute(query)}
+    return {row.uid: _policy(row) for row in connection.execute(_LOCK, {"uids": given(uids)})}
+
+
+_LOCK = sa.select(table).where(among(_c.uid, "uids")).order_by(_c.uid).with_for_update()
 
 
 def existing(connection: sa.Connection, uids: Collection[str]) -> set[str]:
@@ -149,39 +151,33 @@ _NEXT_DUE = sa.select(sa.func.min(_c.next_execution_micros))
 
 def due(connection: sa.Connection, now: datetime, limit: int) -> list[Candidate]:
     """Policies that are due, with as many instances as they have, the longest due first."""
-    query = (
-        sa.select(_c.uid, _c.instance_count)
-        .where(_c.next_execution_micros <= to_micros(now))
-        .order_by(_c.next_execution_micros, _c.uid)
-        .limit(limit)
-    )
-    return [Candidate(uid, max(1, count)) for uid, count in connection.execute(query)]
+    rows = connection.execute(_DUE, {"now": to_micros(now), "limit": limit})
+    return [Candidate(uid, max(1, count)) for uid, count in rows]
+
+
+_IS_DUE = _c.next_execution_micros <= sa.bindparam("now")
+_DUE = (
+    sa.select(_c.uid, _c.instance_count)
+    .where(_IS_DUE)
+    .order_by(_c.next_execution_micros, _c.uid)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
 
 
 def lock_due(connection: sa.Connection, uids: Collection[str], now: datetime) -> list[Policy]:
     """Those of the policies that are still due, but for those that somebody is just changing: they come next time."""
-    query = (
-        sa.select(table)
-        .where(among(_c.uid, uids), _c.next_execution_micros <= to_micros(now))
-        .order_by(_c.uid)
-        .with_for_update(skip_locked=True)
-    )
-    return [_policy(row) for row in connection.execute(query)]
+    rows = connection.execute(_LOCK_DUE, {"uids": given(uids), "now": to_micros(now)})
+    return [_policy(row) for row in rows]
+
+
+_LOCK_DUE = sa.select(table).where(among(_c.uid, "uids"), _IS_DUE).order_by(_c.uid).with_for_update(skip_locked=True)
 
 
 def update_triggered(connection: sa.Connection, moved_on: Collection[Policy]) -> None:
     """Stores what triggering changes."""
     if moved_on:
         connection.execute(
-            sa.update(table)
-            .where(_c.uid == sa.bindparam("key"))
-            .values(
-                next_execution_micros=sa.bindparam("next"),
-                last_execution_micros=sa.bindparam("last"),
-                settled_micros=sa.bindparam("settled"),
-                execution_count=sa.bindparam("executions"),
-                limited_count=sa.bindparam("limited"),
-            ),
+            _UPDATE_TRIGGERED,
             [
                 {
                     "key": policy.uid,
@@ -194,6 +190,19 @@ def update_triggered(connection: sa.Connection, moved_on: Collection[Policy]) ->
                 for policy in moved_on
             ],
         )
+
+
+_UPDATE_TRIGGERED = (
+    sa.update(table)
+    .where(_c.uid == sa.bindparam("key"))
+    .values(
+        next_execution_micros=sa.bindparam("next"),
+        last_execution_micros=sa.bindparam("last"),
+        settled_micros=sa.bindparam("settled"),
+        execution_count=sa.bindparam("executions"),
+        limited_count=sa.bindparam("limited"),
+    )
+)
 
 
 def _row(policy: Policy) -> dict[str, Any]:

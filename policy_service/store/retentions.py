@@ -3,6 +3,7 @@
 What a deleted policy said is kept for ever: its images may stay as long as that.
 """
 
+import functools
 from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from policy_service.domain.policy import Policy
 from policy_service.domain.retention import PolicyRetention, Retention
-from policy_service.store.among import among
+from policy_service.store.among import among, given
 from policy_service.store.schema import deleted_policies, policies
 
 
@@ -39,5 +40,10 @@ def look_up(connection: sa.Connection, policy_uids: Collection[str]) -> dict[str
 def _look_up(
     connection: sa.Connection, table: sa.Table, uids: Collection[str], *, deleted: bool
 ) -> dict[str, PolicyRetention]:
-    rows = connection.execute(sa.select(table.c.uid, table.c.retention).where(among(table.c.uid, uids)))
+    rows = connection.execute(_look_up_query(table), {"uids": given(uids)})
     return {row.uid: PolicyRetention(row.uid, from_json(row.retention), deleted) for row in rows}
+
+
+@functools.cache
+def _look_up_query(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table.c.uid, table.c.retention).where(among(table.c.uid, "uids"))

@@ -42,23 +42,29 @@ _ANY_LEASABLE = sa.select(_c.uid).where(_c.lease_expire_micros <= sa.bindparam("
 
 def lock_leasable(connection: sa.Connection, now: datetime, limit: int) -> list[Leasable]:
     """Triggers that nobody has leased, or not any more, oldest first; but for those that somebody is just leasing."""
-    query = (
-        sa.select(_c.uid, _c.kind, _c.weight, _c.lease_count)
-        .where(_c.lease_expire_micros <= to_micros(now))
-        .order_by(_c.scheduled_micros, _c.uid)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return [Leasable(uid, Kind(kind), weight, count) for uid, kind, weight, count in connection.execute(query)]
+    rows = connection.execute(_LOCK_LEASABLE, {"now": to_micros(now), "limit": limit})
+    return [Leasable(uid, Kind(kind), weight, count) for uid, kind, weight, count in rows]
+
+
+_LOCK_LEASABLE = (
+    sa.select(_c.uid, _c.kind, _c.weight, _c.lease_count)
+    .where(_c.lease_expire_micros <= sa.bindparam("now"))
+    .order_by(_c.scheduled_micros, _c.uid)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+)
 
 
 def lease(connection: sa.Connection, uids: Collection[str], expire: datetime) -> None:
     """Leases triggers, which the caller has locked, until `expire` in operating time."""
-    connection.execute(
-        sa.update(table)
-        .where(among(_c.uid, uids))
-        .values(lease_expire_micros=to_micros(expire), lease_count=_c.lease_count + 1)
-    )
+    connection.execute(_LEASE, {"uids": given(uids), "expire": to_micros(expire)})
+
+
+_LEASE = (
+    sa.update(table)
+    .where(among(_c.uid, "uids"))
+    .values(lease_expire_micros=sa.bindparam("expire"), lease_count=_c.lease_count + 1)
+)
 
 
 def get(connection: sa.Connection, uids: Collection[str]) -> list[Trigger]:
@@ -78,8 +84,12 @@ def replace(connection: sa.Connection, trigger: Trigger) -> None:
 
 def delete(connection: sa.Connection, uids: Collection[str]) -> None:
     """Passes over those that do not exist. Locks in key order: two callers with the same triggers do not deadlock."""
-    connection.execute(sa.select(_c.uid).where(among(_c.uid, uids)).order_by(_c.uid).with_for_update())
-    connection.execute(sa.delete(table).where(among(_c.uid, uids)))
+    connection.execute(_LOCK, {"uids": given(uids)})
+    connection.execute(_DELETE, {"uids": given(uids)})
+
+
+_LOCK = sa.select(_c.uid).where(among(_c.uid, "uids")).order_by(_c.uid).with_for_update()
+_DELETE = sa.delete(table).where(among(_c.uid, "uids"))
 
 
 def run_now_pending(connection: sa.Connection, policy_uid: str) -> bool:

@@ -1,13 +1,10 @@
 """Names that more than one kind of request has."""
 
 from servicekit import validation as v
-from servicekit.errors import FieldViolation
 from servicekit.names import POLICY
 
-_Found = list[FieldViolation]
 
-
-def any_policy(field: str, name: str) -> _Found:
+def any_policy(field: str, name: str) -> v.Violations:
     """A policy's name whose last id, and no other, may be `-`."""
     prefix, _, last = name.rpartition("/")
     return v.name(field, f"{prefix}/any" if last == "-" else name, POLICY)

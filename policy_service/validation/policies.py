@@ -13,7 +13,7 @@ from policy_service.domain.policy import MAX_DESCRIPTION, Place, PolicySpec
 from policy_service.validation.schedules import schedule
 from servicekit import behavior, masks
 from servicekit import validation as v
-from servicekit.errors import FieldViolation, InvalidArgument
+from servicekit.errors import InvalidArgument
 from servicekit.names import ACCOUNT_REGION, INSTANCE, LOG_TOPIC, POLICY, POLICY_LIMIT
 from servicekit.regions import region_of
 
@@ -45,14 +45,13 @@ _MAX_TARGETS = 20
 _MAX_POLICY_LIMIT = 1_000_000
 _DISPLAY_NAME = regex.compile(r"[\p{Han}A-Za-z0-9_-]+")
 _DEVICE = regex.compile(r"vd[a-z]")
-_Found = list[FieldViolation]
 
 
-def policy_name(request: Any) -> _Found:
+def policy_name(request: Any) -> v.Violations:
     return v.name("name", request.name, POLICY)
 
 
-def create_policy(request: policy_service_pb2.CreatePolicyRequest) -> _Found:
+def create_policy(request: policy_service_pb2.CreatePolicyRequest) -> v.Violations:
     return (
         v.name("parent", request.parent, ACCOUNT_REGION)
         + v.resource_id("policy_id", request.policy_id)
@@ -62,7 +61,7 @@ def create_policy(request: policy_service_pb2.CreatePolicyRequest) -> _Found:
     )
 
 
-def update_policy(request: policy_service_pb2.UpdatePolicyRequest) -> _Found:
+def update_policy(request: policy_service_pb2.UpdatePolicyRequest) -> v.Violations:
     """What can be said before the stored policy is known; see `updated_spec` for the rest."""
     policy, mask = request.policy, request.update_mask
     found = masks.violations(mask, POLICY_FIELDS) + v.name("policy.name", policy.name, POLICY)
@@ -93,7 +92,7 @@ def updated_spec(spec: PolicySpec, request: policy_service_pb2.UpdatePolicyReque
     return replace(updated, logging=spec.logging)  # that its topic is gone was no user's word, and stays
 
 
-def _policy(policy: policy_pb2.Policy, place: str) -> _Found:
+def _policy(policy: policy_pb2.Policy, place: str) -> v.Violations:
     """What users say of a policy of the account and region."""
     return (
         _display_name("policy.display_name", policy.display_name)
@@ -105,7 +104,7 @@ def _policy(policy: policy_pb2.Policy, place: str) -> _Found:
     )
 
 
-def _display_name(field: str, value: str) -> _Found:
+def _display_name(field: str, value: str) -> v.Violations:
     """P1."""
     found = v.length(field, value, 1, _MAX_DISPLAY_NAME)
     if value and not found and not _DISPLAY_NAME.fullmatch(value):
@@ -113,7 +112,7 @@ def _display_name(field: str, value: str) -> _Found:
     return found
 
 
-def _disks(field: str, disks: policy_pb2.DiskSelection) -> _Found:
+def _disks(field: str, disks: policy_pb2.DiskSelection) -> v.Violations:
     """P5."""
     found = v.distinct(f"{field}.devices", disks.devices)
     if disks.all and disks.devices:
@@ -124,9 +123,9 @@ def _disks(field: str, disks: policy_pb2.DiskSelection) -> _Found:
     return found
 
 
-def _retention(field: str, retention: retention_pb2.Retention) -> _Found:
+def _retention(field: str, retention: retention_pb2.Retention) -> v.Violations:
     """P9."""
-    found: _Found = []
+    found: v.Violations = []
     if retention.keep_days:
         found += v.within(f"{field}.keep_days", retention.keep_days, 1, _MAX_KEEP_DAYS)
     if retention.keep_last:
@@ -134,7 +133,7 @@ def _retention(field: str, retention: retention_pb2.Retention) -> _Found:
     return found
 
 
-def list_policies(request: policy_service_pb2.ListPoliciesRequest) -> _Found:
+def list_policies(request: policy_service_pb2.ListPoliciesRequest) -> v.Violations:
     filter = request.filter
     found = (
         v.name("parent", request.parent, ACCOUNT_REGION)
@@ -152,7 +151,7 @@ def list_policies(request: policy_service_pb2.ListPoliciesRequest) -> _Found:
     return found
 
 
-def replicate_policy(request: policy_service_pb2.ReplicatePolicyRequest) -> _Found:
+def replicate_policy(request: policy_service_pb2.ReplicatePolicyRequest) -> v.Violations:
     """What is wrong with a target by itself is that target's result, see `replication_target`."""
     found = v.name("name", request.name, POLICY) + v.request_id("request_id", request.request_id)
     found += v.count("targets", request.targets, _MAX_TARGETS)
@@ -166,7 +165,7 @@ def replicate_policy(request: policy_service_pb2.ReplicatePolicyRequest) -> _Fou
 
 def replication_target(
     target: policy_service_pb2.ReplicationTarget, *, account: str, served: Collection[str]
-) -> _Found:
+) -> v.Violations:
     place = Place(account, target.region).name
     return (
         (v.resource_id("region", target.region) or v.region_served("region", place, served))
@@ -176,15 +175,15 @@ def replication_target(
     )
 
 
-def execute_policy(request: policy_service_pb2.ExecutePolicyRequest) -> _Found:
+def execute_policy(request: policy_service_pb2.ExecutePolicyRequest) -> v.Violations:
     return v.name("name", request.name, POLICY) + v.request_id("request_id", request.request_id)
 
 
-def get_policy_limit(request: policy_service_pb2.GetPolicyLimitRequest) -> _Found:
+def get_policy_limit(request: policy_service_pb2.GetPolicyLimitRequest) -> v.Violations:
     return v.name("name", request.name, POLICY_LIMIT)
 
 
-def update_policy_limit(request: policy_service_pb2.UpdatePolicyLimitRequest) -> _Found:
+def update_policy_limit(request: policy_service_pb2.UpdatePolicyLimitRequest) -> v.Violations:
     wanted = request.policy_limit
     found = v.within("policy_limit.limit", wanted.limit, 0, _MAX_POLICY_LIMIT)
     found += v.name("policy_limit.name", wanted.name, POLICY_LIMIT)

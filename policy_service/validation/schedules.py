@@ -8,15 +8,13 @@ from policy_service.domain.schedule import CATCH_UP_WINDOW, COUNTS, MAX_EXECUTIO
 from policy_service.validation.names import any_policy
 from servicekit import validation as v
 from servicekit import zones
-from servicekit.errors import FieldViolation
 from servicekit.names import ACCOUNT_REGION, POLICY
 
 MAX_PREVIEW = 1000
 """Scheduled times that a preview tells at once."""
-_Found = list[FieldViolation]
 
 
-def preview_schedule(request: policy_service_pb2.PreviewScheduleRequest) -> _Found:
+def preview_schedule(request: policy_service_pb2.PreviewScheduleRequest) -> v.Violations:
     found = (
         v.name("parent", request.parent, ACCOUNT_REGION)
         + v.name("policy", request.policy, POLICY, parent=request.parent)
@@ -27,7 +25,7 @@ def preview_schedule(request: policy_service_pb2.PreviewScheduleRequest) -> _Fou
     return found if request.policy else found + v.fail("schedule", "is required where no policy is given")
 
 
-def list_schedule_events(request: policy_service_pb2.ListScheduleEventsRequest) -> _Found:
+def list_schedule_events(request: policy_service_pb2.ListScheduleEventsRequest) -> v.Violations:
     found = any_policy("parent", request.parent) + v.page(request)
     for index, kind in enumerate(request.filter.kinds):
         if kind == policy_pb2.ScheduleEvent.KIND_UNSPECIFIED:
@@ -35,7 +33,7 @@ def list_schedule_events(request: policy_service_pb2.ListScheduleEventsRequest) 
     return found
 
 
-def schedule(field: str, schedule: policy_pb2.Schedule) -> _Found:
+def schedule(field: str, schedule: policy_pb2.Schedule) -> v.Violations:
     """P4, P10, P18, D4, D6; of the start time P3 says what the clock must say."""
     found = _interval(f"{field}.interval", schedule.interval)
     if schedule.time_zone and not zones.is_zone(schedule.time_zone):
@@ -47,7 +45,7 @@ def schedule(field: str, schedule: policy_pb2.Schedule) -> _Found:
     return found + v.whole_seconds(f"{field}.spread", schedule.spread, timedelta(0), MAX_SPREAD)
 
 
-def _interval(field: str, interval: policy_pb2.Interval) -> _Found:
+def _interval(field: str, interval: policy_pb2.Interval) -> v.Violations:
     """P4."""
     unit = UNITS.get(interval.unit)
     return v.within(f"{field}.count", interval.count, *COUNTS[unit]) if unit is not None else []

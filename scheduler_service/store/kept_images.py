@@ -94,13 +94,18 @@ def _last_kept(connection: sa.Connection, series: tuple[str, str], keep_last: in
 def mark_deleting(connection: sa.Connection, names: Collection[str], *, deleting: bool) -> None:
     """Notes that a delete may reach compute, or that none did."""
     for chunk in chunks(sorted(names)):
-        connection.execute(sa.update(kept_images).where(kept_images.c.image.in_(chunk)).values(deleting=deleting))
+        connection.execute(_MARK_DELETING, {"names": chunk, "is_deleting": deleting})
 
 
 def remove(connection: sa.Connection, names: Collection[str]) -> None:
     """Forgets images that are gone."""
     for chunk in chunks(sorted(names)):
-        connection.execute(sa.delete(kept_images).where(kept_images.c.image.in_(chunk)))
+        connection.execute(_REMOVE, {"names": chunk})
+
+
+_IS_NAMED = kept_images.c.image.in_(sa.bindparam("names", expanding=True))
+_MARK_DELETING = sa.update(kept_images).where(_IS_NAMED).values(deleting=sa.bindparam("is_deleting"))
+_REMOVE = sa.delete(kept_images).where(_IS_NAMED)
 
 
 def _given(series: tuple[str, str]) -> dict[str, Any]:

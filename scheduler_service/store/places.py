@@ -34,9 +34,8 @@ _COUNT = (
         last_change=places.c.last_change + sa.bindparam("changes"),
     )
 )
-_LAST_CHANGES = sa.select(places.c.place, places.c.last_change).where(
-    places.c.place.in_(sa.bindparam("places", expanding=True))
-)
+_IS_GIVEN = places.c.place.in_(sa.bindparam("places", expanding=True))
+_LAST_CHANGES = sa.select(places.c.place, places.c.last_change).where(_IS_GIVEN)
 
 
 def make(connection: sa.Connection, names: Collection[str]) -> None:
@@ -54,8 +53,9 @@ def builds_in_flight(connection: sa.Connection, names: Collection[str], *, lock:
     """How many builds are in flight, by place. With `lock` the rows are made and locked, in key order."""
     if lock:
         make(connection, sorted(names))
-    query = (
-        sa.select(places.c.place, places.c.builds_in_flight).where(places.c.place.in_(names)).order_by(places.c.place)
-    )
-    found = connection.execute(query.with_for_update() if lock else query)
+    found = connection.execute(_BUILDS_LOCKED if lock else _BUILDS, {"places": list(names)})
     return dict.fromkeys(names, 0) | {row.place: row.builds_in_flight for row in found}
+
+
+_BUILDS = sa.select(places.c.place, places.c.builds_in_flight).where(_IS_GIVEN).order_by(places.c.place)
+_BUILDS_LOCKED = _BUILDS.with_for_update()

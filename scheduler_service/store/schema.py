@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from servicekit.clock_guard import readings_table
 from servicekit.database import Micros, key_column, new_metadata
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; a test proves that it is."""
 
 metadata = new_metadata()
@@ -69,7 +69,6 @@ image_tasks = sa.Table(
     sa.Column("fence", sa.Integer, nullable=False),
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("attempt_count", sa.Integer, nullable=False),
-    sa.Column("sent", sa.Boolean, nullable=False),  # true; only the release before reads it
     sa.Column("reason", sa.String(64), nullable=False),
     sa.Column("end_state", sa.String(16)),
     sa.Column("end_reason", sa.String(64), nullable=False),

@@ -27,7 +27,10 @@ def ask(connection: sa.Connection, series: Iterable[Series]) -> None:
     In one statement: it waits for a look that is about to remove the row, and for whoever is just writing it.
     """
     rows = [_row(one) for one in sorted(series, key=lambda one: one.key)]
-    insert_or_update(connection, image_series, rows, {"asked": image_series.c.asked + 1, "due_product": None})
+    insert_or_update(connection, image_series, rows, _ASKED_AGAIN)
+
+
+_ASKED_AGAIN = {"asked": image_series.c.asked + 1, "due_product": None}
 
 
 def claim(

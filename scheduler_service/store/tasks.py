@@ -116,7 +116,7 @@ def _due_query(admission: Admission) -> sa.Select[Any]:
     )
 
 
-def _of(phase: Phase, place: str | sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+def _of(phase: Phase, place: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     return sa.and_(image_tasks.c.phase == phase.value, image_tasks.c.place == place)
 
 
@@ -181,20 +181,24 @@ _MARK_IMAGE_DELETED = sa.update(image_tasks).where(_IS_KEY).values(image_delete_
 def open_of_instances(connection: sa.Connection, instances: Collection[str]) -> dict[str, list[Task]]:
     """The tasks of these instances (full names) that have not ended, now locked, in key order."""
     found: dict[str, list[Task]] = {}
-    matching = rows_in([image_tasks.c.instance], [(name,) for name in instances])
-    for task in _locked(connection, matching, image_tasks.c.phase.in_(_OPEN)):
+    given = {"instances": rows_text([(name,) for name in instances])}
+    for row in connection.execute(_OPEN_OF_INSTANCES, given).mappings():
+        task = _task(row)
         found.setdefault(task.instance, []).append(task)
     return found
 
 
 def pending_of_execution(connection: sa.Connection, execution_uid: str) -> list[Task]:
     """The tasks of an execution of which no build is known to be accepted, and that go for one still, now locked."""
-    return _locked(connection, image_tasks.c.execution_uid == execution_uid, image_tasks.c.phase == Phase.SEND.value)
+    rows = connection.execute(_PENDING_OF_EXECUTION, {"execution_uid": execution_uid}).mappings()
+    return [_task(row) for row in rows]
 
 
-def _locked(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[Task]:
-    query = sa.select(*_COLUMNS).where(*conditions).order_by(*_KEY).with_for_update()
-    return [_task(row) for row in connection.execute(query).mappings()]
+_LOCKED = sa.select(*_COLUMNS).order_by(*_KEY).with_for_update()
+_OPEN_OF_INSTANCES = _LOCKED.where(rows_in([image_tasks.c.instance], "instances"), image_tasks.c.phase.in_(_OPEN))
+_PENDING_OF_EXECUTION = _LOCKED.where(
+    image_tasks.c.execution_uid == sa.bindparam("execution_uid"), image_tasks.c.phase == Phase.SEND.value
+)
 
 
 def next_due(
@@ -216,17 +220,26 @@ def next_admitted(
 
     What is not admitted comes when it is past its start window.
     """
-    expires = sa.select(sa.func.min(image_tasks.c.planned_start_time)).where(
-        _of(Phase.SEND, place), image_tasks.c.planned_start_time >= to_micros(product - START_WINDOW)
-    )
-    due = sa.select(sa.func.min(image_tasks.c.due_operating)).where(
-        _of(Phase.SEND, place),
-        image_tasks.c.due_product <= to_micros(product),
-        _admitted(admission, sa.literal(to_micros(product - START_WINDOW), sa.BigInteger)),
-    )
-    planned = from_micros_or_none(connection.execute(expires).scalar())
+    expired = {"place": place, "expired": to_micros(product - START_WINDOW)}
+    planned = from_micros_or_none(connection.scalar(_NEXT_TO_EXPIRE, expired))
     later = None if planned is None else planned + START_WINDOW + timedelta(microseconds=1)
-    return later, from_micros_or_none(connection.execute(due).scalar())
+    due = connection.scalar(_next_admitted_query(admission), expired | {"now": to_micros(product)})
+    return later, from_micros_or_none(due)
+
+
+_EXPIRED = sa.bindparam("expired", type_=sa.BigInteger)
+_TO_BE_SENT = _of(Phase.SEND, sa.bindparam("place"))
+_NEXT_TO_EXPIRE = sa.select(sa.func.min(image_tasks.c.planned_start_time)).where(
+    _TO_BE_SENT, image_tasks.c.planned_start_time >= _EXPIRED
+)
+
+
+@functools.cache
+def _next_admitted_query(admission: Admission) -> sa.Select[Any]:
+    is_due = image_tasks.c.due_product <= sa.bindparam("now", type_=sa.BigInteger)
+    return sa.select(sa.func.min(image_tasks.c.due_operating)).where(
+        _TO_BE_SENT, is_due, _admitted(admission, _EXPIRED)
+    )
 
 
 def page(
@@ -288,7 +301,6 @@ def _changing(task: Task) -> dict[str, Any]:
         "fence": task.fence,
         "tries": task.tries,
         "attempt_count": task.attempt_count,
-        "sent": True,  # or a replica of the release before would end the task without having it resolved (X6)
         "reason": task.reason,
         "end_state": task.end_state.value if task.end_state else None,
         "end_reason": task.end_reason,

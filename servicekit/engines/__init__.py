@@ -71,8 +71,8 @@ class Engine(Protocol):
 def begin(connection: sa.Connection) -> None:
     """Says the engine's own BEGIN, which SQLAlchemy knows nothing of. Raises DBAPIError.
 
-    To the driver itself: a listener to any event of SQLAlchemy would slow down every statement, and an execution of
-    SQLAlchemy's takes longer than SQLite takes to begin.
+    To the driver itself: a listener to any of SQLAlchemy's `ConnectionEvents` would slow down every statement, and an
+    execution of SQLAlchemy's takes longer than SQLite takes to begin.
     """
     statement = connection.get_execution_options()["begin"]
     driver_connection: Any = connection.connection.driver_connection

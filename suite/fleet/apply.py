@@ -11,10 +11,10 @@ from google.protobuf.message import Message
 from autoimage.compute.v1 import compute_pb2, instance_service_pb2, quota_service_pb2
 from autoimage.log.v1 import log_service_pb2
 from autoimage.policy.v1 import policy_service_pb2
-from servicekit.errors import ServiceError, Unavailable
+from servicekit.errors import ServiceError
 from servicekit.status import from_status
 from servicekit.timestamps import from_proto
-from suite.clients import Clients, told
+from suite.clients import Clients, is_silence, told
 from suite.errors import SuiteError
 from suite.fleet import document, wanted
 from suite.fleet.document import Problem
@@ -54,8 +54,9 @@ class Outcome:
 def apply_fleet(clients: Clients, fleet: Fleet, now: datetime) -> Iterator[Outcome]:
     """Makes what is missing, and tells of everything. `now` is product time.
 
-    Looks at everything before it writes anything. Raises SuiteError if something in the file cannot be made now, with
-    the line of each, or if the suite cannot be reached; what was made before that is unchanged the next time.
+    Looks at everything before it writes anything, and raises SuiteError then if something in the file cannot be made
+    now, with the line of each. Raises SuiteError at any time if the suite does not answer: what it told of before is
+    made, and unchanged the next time.
     """
     makers, problems = [], []
     for place in fleet.places:
@@ -71,8 +72,8 @@ def apply_fleet(clients: Clients, fleet: Fleet, now: datetime) -> Iterator[Outco
 
 
 def _why(error: ServiceError) -> str:
-    """What a refusal says. Raises SuiteError if it is none: nobody could be asked."""
-    if isinstance(error, Unavailable):
+    """What a refusal says. Raises SuiteError if it is none, since nobody answers."""
+    if is_silence(error):
         raise SuiteError(told(error)) from error
     return error.message
 

@@ -14,14 +14,21 @@ from suite.fleet.read import read_fleet
 def run(path: Path, addresses: Mapping[str, str]) -> int:
     """0 when all is there, be it different from what the file says; 1 when something could not be made.
 
-    Raises SuiteError, and has written nothing, when something is wrong with the file, or the suite does not answer.
+    Raises SuiteError when something is wrong with the file, and has written nothing; or when the suite does not answer,
+    and has told what it had made by then.
     """
     fleet = read_fleet(path)
     clients = Clients(addresses)
+    outcomes: list[Outcome] = []
     try:
-        outcomes = list(apply_fleet(clients, fleet, product_time(clients)))
+        for outcome in apply_fleet(clients, fleet, product_time(clients)):
+            outcomes.append(outcome)  # noqa: PERF402 - what came before an error is kept
     except ServiceError as error:
         raise SuiteError(told(error)) from error
+    except SuiteError:
+        if outcomes:
+            print(report(path, outcomes))
+        raise
     finally:
         clients.close()
     print(report(path, outcomes))

@@ -19,7 +19,7 @@ from servicekit.loop import Wake
 from tests.support import START
 from tests.support.scheduler import World, scheduler_world
 from tests.support.scheduler_fakes import NO_IMAGE_QUOTA, Fault, SimulatedCrash, lost_answer, lost_request, raising
-from tests.support.scheduler_values import PLACE, TOPIC, an_entry, association, instance_name
+from tests.support.scheduler_values import PLACE, TOPIC, an_entry, instance_name
 
 OTHER_TOPIC = f"{PLACE}/logSets/ls-1/logTopics/lt-2"
 
@@ -76,7 +76,7 @@ def test_an_execution_and_its_task_leave_two_entries_each(world: World) -> None:
 def test_a_task_without_a_build_leaves_one_entry_that_says_why(world: World) -> None:
     world.compute.refusals["i-1"] = NO_IMAGE_QUOTA
     world.add_trigger("i-1", "i-2")
-    del world.policies.holding[association("i-2")]
+    world.disassociate("i-2")
     world.settle()
     entries = {entry.instance.rpartition("/")[2]: entry for entry in world.entries() if entry.instance}
     assert Counter(event for _, event in world.events())["IMAGE_TASK_STARTED"] == 0

@@ -14,6 +14,7 @@ from scheduler_service.domain.executions import Execution, ExecutionState, Kind,
 from scheduler_service.domain.tasks import TaskState
 from scheduler_service.steps.send import send
 from scheduler_service.steps.take_up import take_up
+from servicekit.loop import Wake
 from tests.support import START
 from tests.support.scheduler import TASK_LEASE, World, scheduler_world
 from tests.support.scheduler_fakes import (
@@ -26,7 +27,7 @@ from tests.support.scheduler_fakes import (
     lost_request,
     raising,
 )
-from tests.support.scheduler_values import association, uid
+from tests.support.scheduler_values import uid
 
 CRASH = raising(SimulatedCrash())
 MISSED = Missed(START - timedelta(days=3), START - timedelta(days=1), 3, "NOT_TAKEN_UP")
@@ -239,7 +240,7 @@ def test_some_tasks_succeeded(world: World) -> None:
     world.add_trigger("i-1", "i-2", "i-3", "i-4")
     world.compute.failing.add("i-2")
     world.compute.refusals["i-3"] = NO_IMAGE_QUOTA
-    del world.policies.holding[association("i-4")]
+    world.disassociate("i-4")
     assert settled(world) == (
         ["SUCCEEDED", "FAILED", "SKIPPED", "CANCELLED"],
         "PARTIALLY_SUCCEEDED",
@@ -309,6 +310,16 @@ def test_without_triggers_nothing_is_written_and_nothing_acknowledged(world: Wor
     assert world.policies.acknowledged == []
     assert world.wakes[0].product == START + timedelta(hours=1)
     assert world.deps.last_poll.get() == (START, START + timedelta(hours=1))
+
+
+def test_a_time_that_passes_without_anything_due_costs_no_transaction_that_writes(world: World) -> None:
+    world.compute.build_time = timedelta(hours=1)
+    world.add_trigger("i-1")
+    world.run_until_idle()
+    before = world.faults.reached
+    world.run_until_idle()
+    assert world.faults.reached == before + 1  # the poll for triggers
+    assert world.wakes[2] == Wake(product=START + timedelta(seconds=2))
 
 
 @pytest.mark.rule("D3")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from servicekit.loop import Wake
 from tests.support import START
 from tests.support.scheduler import TASK_LEASE, World, scheduler_world
 from tests.support.scheduler_fakes import BUSY, NO_IMAGE_QUOTA, lost_answer, lost_request
-from tests.support.scheduler_values import a_task, an_execution, association, instance_name, uid
+from tests.support.scheduler_values import a_task, an_execution, instance_name, uid
 
 SECOND = timedelta(seconds=1)
 WINDOW = timedelta(hours=1)
@@ -259,7 +260,7 @@ def test_every_way_out_gives_the_place_back(world: World) -> None:
     world.compute.refusals["i-1"] = NO_IMAGE_QUOTA
     world.compute.failing.add("i-2")
     world.add_trigger("i-1", "i-2", "i-3", "i-4", "i-5")
-    del world.policies.holding[association("i-3")]
+    world.disassociate("i-3")
     world.settle()
     assert sorted(outcome[1:] for outcome in world.outcomes()) == [
         ("CANCELLED", "DISASSOCIATED"),
@@ -347,3 +348,15 @@ def test_a_place_that_is_given_back_is_taken_by_the_task_that_waited_longest(wor
         world.pass_time(timedelta(minutes=1))
         follow(world.deps)
     assert order == ["i-2", "i-1", "i-0"]
+
+
+def test_more_tasks_than_one_batch_are_sent_in_batches_of_500(world: World) -> None:
+    world.compute.build_time = timedelta(0)
+    for number in range(12):
+        world.add_trigger(*(f"i-{number}-{index}" for index in range(100)), policy=f"policy-{number}", topic="")
+    world.settle()
+    assert [len(asked) for asked in world.policies.asked] == [500, 500, 200]
+    assert [len(names) for names in world.compute.gets] == [500, 500, 200]
+    assert {execution.counts for execution in world.executions()} == {
+        replace(world.executions()[0].counts, total=100, open=0, succeeded=100)
+    }

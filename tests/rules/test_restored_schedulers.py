@@ -16,7 +16,7 @@ from scheduler_service.domain.tasks import START_WINDOW, BuildState, Phase, Task
 from scheduler_service.steps.take_up import take_up
 from tests.support.scheduler import World, scheduler_world
 from tests.support.scheduler_fakes import lost_request
-from tests.support.scheduler_values import association, uid
+from tests.support.scheduler_values import uid
 
 
 @pytest.fixture
@@ -41,14 +41,6 @@ def gone_back(world: World, *, built: bool = True) -> None:
     )
 
 
-def delete(world: World) -> None:
-    world.policies.delete_policy(uid("daily"))
-
-
-def disassociate(world: World) -> None:
-    del world.policies.holding[association("i-1")]
-
-
 def cancel(world: World) -> None:
     answer = cancel_execution(world.deps, world.execution().name)
     assert (answer.state, answer.counts.open) == (ExecutionState.RUNNING, 1)
@@ -65,8 +57,8 @@ def miss_the_window_in_a_paused_region(world: World) -> None:
 
 End = Callable[[World], None]
 ENDS: dict[End, tuple[str, str]] = {
-    delete: ("CANCELLED", "POLICY_DELETED"),
-    disassociate: ("CANCELLED", "DISASSOCIATED"),
+    World.delete_policy: ("CANCELLED", "POLICY_DELETED"),
+    World.disassociate: ("CANCELLED", "DISASSOCIATED"),
     cancel: ("CANCELLED", "EXECUTION_CANCELLED"),
     miss_the_window: ("FAILED", "START_WINDOW_PASSED"),
     miss_the_window_in_a_paused_region: ("FAILED", "REGION_PAUSED"),

@@ -23,7 +23,6 @@ from tests.support.scheduler_fakes import (
     SimulatedCrash,
     lost_answer,
 )
-from tests.support.scheduler_values import association
 
 OUTCOMES = [
     ("i-cancelled", "CANCELLED", "DISASSOCIATED"),
@@ -42,7 +41,7 @@ def prepare(world: World) -> None:
     world.compute.build_time = timedelta(seconds=5)
     missed = Missed(START, START, 1, "NOT_TAKEN_UP")
     world.add_trigger(*(instance for instance, _, _ in OUTCOMES), kind=Kind.CATCH_UP, missed=missed)
-    del world.policies.holding[association("i-cancelled")]
+    world.disassociate("i-cancelled")
     world.faults.next("create_images", lost_answer())
 
 

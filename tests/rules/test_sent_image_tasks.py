@@ -1,7 +1,9 @@
-"""Rules of image tasks that may have been sent: when they can still be cancelled, and who may end them."""
+"""Rules of image tasks that are sent, or about to be.
+
+What a deletion, a disassociation or a move still cancels (X6), who takes a task over (X1), and who may end it.
+"""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -38,21 +40,14 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def delete(world: World) -> None:
-    world.policies.delete_policy(uid("daily"))
-
-
-def disassociate(world: World) -> None:
-    del world.policies.holding[association("i-1")]
-
-
 def move(world: World) -> None:
-    disassociate(world)
+    world.disassociate()
     world.policies.holding[association("i-1", "weekly")] = uid("weekly")
 
 
 CHANGES = pytest.mark.parametrize(
-    ("change", "reason"), [(delete, "POLICY_DELETED"), (disassociate, "DISASSOCIATED"), (move, "DISASSOCIATED")]
+    ("change", "reason"),
+    [(World.delete_policy, "POLICY_DELETED"), (World.disassociate, "DISASSOCIATED"), (move, "DISASSOCIATED")],
 )
 Change = Callable[[World], None]
 
@@ -122,7 +117,7 @@ def test_what_waits_for_a_busy_instance_is_cancelled_by_the_next_look(world: Wor
     world.compute.refusals["i-1"] = BUSY
     world.add_trigger("i-1")
     world.run_until_idle()
-    disassociate(world)
+    world.disassociate()
     world.live(timedelta(minutes=1))
     assert world.outcomes() == [("i-1", "CANCELLED", "DISASSOCIATED")]
     assert (len(world.compute.creates), world.resolves()) == (1, 1)
@@ -195,7 +190,7 @@ def test_a_create_that_arrives_after_its_request_was_resolved_builds_nothing(wor
     other = world.replica("scheduler-2")
 
     def meanwhile() -> None:
-        disassociate(world)
+        world.disassociate()
         world.time.operating.advance(TASK_LEASE)
         send(other)
         resolve(other)
@@ -223,7 +218,7 @@ def test_every_end_without_success_follows_exactly_one_resolve(world: World) -> 
     world.compute.refusals |= refusals
     world.compute.failing.add("i-error")
     world.add_trigger(*refusals, "i-error", "i-fine", "i-deleted", "i-left")
-    del world.policies.holding[association("i-left")]
+    world.disassociate("i-left")
     world.run_until_idle()
     world.compute.remove(world.compute.image_of("i-deleted"))
     world.live(WINDOW)
@@ -253,28 +248,3 @@ def test_a_task_that_cannot_be_resolved_does_not_end(world: World) -> None:
     world.faults.clear("resolve")
     world.settle()
     assert world.outcomes() == [("i-1", "FAILED", "LOCAL_SYSTEM_DISK")]
-
-
-# All of them, in batches
-
-
-def test_more_tasks_than_one_batch_are_sent_in_batches_of_500(world: World) -> None:
-    world.compute.build_time = timedelta(0)
-    for number in range(12):
-        world.add_trigger(*(f"i-{number}-{index}" for index in range(100)), policy=f"policy-{number}", topic="")
-    world.settle()
-    assert [len(asked) for asked in world.policies.asked] == [500, 500, 200]
-    assert [len(names) for names in world.compute.gets] == [500, 500, 200]
-    assert {execution.counts for execution in world.executions()} == {
-        replace(world.executions()[0].counts, total=100, open=0, succeeded=100)
-    }
-
-
-def test_a_time_that_passes_without_anything_due_costs_no_transaction_that_writes(world: World) -> None:
-    world.compute.build_time = timedelta(hours=1)
-    world.add_trigger("i-1")
-    world.run_until_idle()
-    before = world.faults.reached
-    world.run_until_idle()
-    assert world.faults.reached == before + 1  # the poll for triggers
-    assert world.wakes[2] == Wake(product=START + timedelta(seconds=2))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from unittest.mock import Mock, patch
 
 import pytest
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from compute_sim.domain.quotas import QuotaKind
 from compute_sim.domain.requests import ImageRequestReference
 from compute_sim.domain.simulation import Simulation
 from servicekit.database import Database, Limits
+from servicekit.engines import begin
 from servicekit.errors import DatabaseUnavailable
 from servicekit.idempotency import Idempotency
 from servicekit.ids import Ids
@@ -79,23 +81,24 @@ def engines(deps: Dependencies) -> tuple[sa.Engine, sa.Engine]:
 
 @contextmanager
 def statements(deps: Dependencies) -> Iterator[list[str]]:
-    """Every statement that is sent within the block, and each BEGIN."""
+    """Every statement that is sent within the block, and each BEGIN, which SQLAlchemy knows nothing of."""
     sent: list[str] = []
 
-    def note_beginning(connection: sa.Connection) -> None:
-        sent.append(connection.get_execution_options()["begin"])
+    def begin_noted(connection: sa.Connection) -> None:
+        noting = Mock(wraps=connection)
+        begin(noting)
+        sent.extend(call.args[0] for call in noting.connection.driver_connection.execute.call_args_list)
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         sent.append(statement)
 
     for engine in engines(deps):
-        sa.event.listen(engine, "begin", note_beginning)
         sa.event.listen(engine, "before_cursor_execute", note)
     try:
-        yield sent
+        with patch("servicekit.database.begin", begin_noted):
+            yield sent
     finally:
         for engine in engines(deps):
-            sa.event.remove(engine, "begin", note_beginning)
             sa.event.remove(engine, "before_cursor_execute", note)
 
 

@@ -16,8 +16,10 @@ from scheduler_service.domain.executions import Execution, ExecutionState, Kind,
 from scheduler_service.domain.tasks import LeftOut, Phase, Task, TaskState, ended, ending
 from scheduler_service.store import executions, outbox, places, schema, tasks
 from servicekit.database import Database, constraint_name
+from servicekit.migrations import upgrade
 from servicekit.timestamps import to_micros
 from tests.support import START, database, migration_differences
+from tests.support.databases import empty_url
 from tests.support.scheduler import replica
 from tests.support.scheduler_values import (
     IMAGE,
@@ -89,6 +91,21 @@ def test_migrations_make_exactly_the_metadata_and_end_at_head(tmp_path: Path) ->
     assert migration_differences(tmp_path, "scheduler_service") == []
 
 
+def test_tasks_that_noted_whether_they_were_sent_are_kept(tmp_path: Path) -> None:
+    own = Database(empty_url(tmp_path, "sent"))
+    upgrade(own, "scheduler_service", "0004")
+    execution, task = an_execution(counts=TaskCounts(total=1, open=1)), a_task()
+    put(own, execution)
+    with own.write() as connection:
+        before = sa.Table("image_tasks", sa.MetaData(), autoload_with=connection)
+        connection.execute(sa.insert(before), tasks._row(task) | {"sent": True})
+    upgrade(own, "scheduler_service", schema.HEAD)
+    assert stored(own, execution) == [task]
+    with own.read() as connection:
+        assert "sent" not in {column["name"] for column in sa.inspect(connection).get_columns("image_tasks")}
+    own.dispose()
+
+
 @pytest.mark.rule("X1")
 def test_an_execution_a_task_and_a_build_request_exist_once_only(db: Database) -> None:
     execution, task = an_execution(), a_task()
@@ -156,20 +173,6 @@ def test_a_task_comes_back_as_it_was_stored_and_updated(db: Database) -> None:
     with db.write() as connection:
         tasks.update(connection, [changed])
     assert stored(db, execution) == [changed]
-
-
-@pytest.mark.rule("X6")
-def test_a_replica_of_the_release_before_takes_every_task_that_we_wrote_for_one_to_be_resolved(db: Database) -> None:
-    """One that it wrote itself and that we only claimed, too: we may be about to send it."""
-    sent = sa.select(schema.image_tasks.c.instance_id, schema.image_tasks.c.sent)
-    store(db, an_execution(), a_task("i-ours"), a_task("i-theirs"))
-    with db.write() as connection:
-        theirs = schema.image_tasks.c.instance_id == "i-theirs"
-        connection.execute(sa.update(schema.image_tasks).where(theirs).values(sent=False))
-        assert dict(connection.execute(sent).all()) == {"i-ours": True, "i-theirs": False}
-    claim(db)
-    with db.read() as connection:
-        assert dict(connection.execute(sent).all()) == {"i-ours": True, "i-theirs": True}
 
 
 def test_more_executions_than_fit_one_statement_are_found(db: Database) -> None:

@@ -242,6 +242,14 @@ class World:
         self.policies.add(trigger)
         return trigger
 
+    def delete_policy(self) -> None:
+        """The policy `daily`, at the policy service."""
+        self.policies.delete_policy(uid("daily"))
+
+    def disassociate(self, instance_id: str = "i-1") -> None:
+        """From the policy `daily`, at the policy service."""
+        del self.policies.holding[association(instance_id)]
+
     def make_image(
         self, scheduled: datetime, *, instance: str = "i-1", policy: str = "daily", kind: Kind = Kind.CATCH_UP
     ) -> str:

@@ -18,7 +18,7 @@ from servicekit.timestamps import to_proto
 from tests.support import START, error_of
 from tests.support.scheduler import World
 from tests.support.scheduler_fakes import LOCAL_SYSTEM_DISK, NO_IMAGE_QUOTA, lost_answer
-from tests.support.scheduler_values import PLACE, association, instance_name
+from tests.support.scheduler_values import PLACE, instance_name
 
 
 def tasks(stub: Any, world: World, **filter: Any) -> list[ImageTask]:
@@ -86,7 +86,7 @@ def test_tasks_in_every_state_are_told_and_chosen(world: World, stub: Any) -> No
     world.compute.refusals |= {"i-skipped": NO_IMAGE_QUOTA, "i-failed": LOCAL_SYSTEM_DISK}
     instances = ["i-building", "i-cancelled", "i-failed", "i-skipped", "i-succeeded"]
     world.add_trigger(*instances)
-    del world.policies.holding[association("i-cancelled")]
+    world.disassociate("i-cancelled")
     world.run_until_idle()
     world.compute.finish_at(world.compute.image_of("i-building"), START + timedelta(hours=1))
     world.live(timedelta(seconds=3))

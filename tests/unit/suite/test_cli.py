@@ -152,3 +152,12 @@ def test_a_reader_that_has_gone_is_no_reason_for_a_traceback(tmp_path: Path) -> 
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
     assert len(list((tmp_path / "copy").iterdir())) == 4
+
+
+def test_a_closed_standard_output_is_no_reason_to_fail(tmp_path: Path) -> None:
+    for service in SERVICES:
+        sqlite3.connect(tmp_path / f"{service}.db").close()
+    command = [sys.executable, "-m", "suite", "backup", "--data", str(tmp_path), str(tmp_path / "copy")]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], check=False, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((tmp_path / "copy").iterdir())) == 4

@@ -61,6 +61,11 @@ def test_why_an_address_is_not_free_is_told() -> None:
     assert why_not_free("nowhere.invalid:50051") not in {"", "None", "another program uses this port"}
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+def test_a_host_that_cannot_have_that_name_is_told(host: str) -> None:
+    assert why_not_free(f"{host}:50051") == f"{host} cannot be the name of a host"
+
+
 def test_free_addresses_are_free_and_of_their_own() -> None:
     addresses = free_addresses()
     assert list(addresses) == list(SERVICES)
