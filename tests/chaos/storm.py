@@ -20,7 +20,8 @@ Disaster = Callable[[], Callable[[], None] | None]
 class Storm:
     """Kills and pauses processes, cuts, delays and holds connections: one thing at a time, and work gets done between.
 
-    `act` is called often; it strikes until `kills` processes were killed. `more` are other disasters, by name.
+    `act` is called often; it strikes until `kills` processes were killed: with each disaster once, then with any.
+    `more` are other disasters, by name.
     """
 
     def __init__(self, cluster: Cluster, seed: int, kills: int, more: Mapping[str, Disaster] | None = None) -> None:
@@ -37,11 +38,12 @@ class Storm:
             "hold": self._hold,
             **(more or {}),
         }
+        self._first = self._random.sample(list(self._disasters), len(self._disasters))
         self.struck: Counter[str] = Counter()
 
     @property
     def spared(self) -> set[str]:
-        """The disasters that did not happen. Which do, and in which order, the seed decides alone."""
+        """The disasters that did not happen."""
         return self._disasters.keys() - self.struck.keys()
 
     @property
@@ -55,11 +57,14 @@ class Storm:
             self.lull()
             self._next = time.monotonic() + self._random.uniform(0, 0.3)
         elif not self.is_over:
-            names = list(self._disasters)
-            name = self._random.choices(names, weights=[4 if name == "kill" else 1 for name in names])[0]
+            name = self._first.pop() if self._first else self._any()
             self._undo = self._disasters[name]()
             self.struck[name] += 1
             self._next = time.monotonic() + self._random.uniform(0, 1.0)
+
+    def _any(self) -> str:
+        names = list(self._disasters)
+        return self._random.choices(names, weights=[4 if name == "kill" else 1 for name in names])[0]
 
     def calm(self) -> None:
         """Ends what goes on, and strikes no more."""

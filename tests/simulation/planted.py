@@ -172,9 +172,9 @@ def retention_counting_failed_images(patch: pytest.MonkeyPatch) -> None:
 PLANTED: tuple[PlantedBug, ...] = (
     PlantedBug(acknowledge_before_commit, 0, ("crash_step",), ("every_point_has_one_outcome",)),
     PlantedBug(no_fencing, 0, ("standstill",), ("counts_are_those_of_the_tasks",)),
-    PlantedBug(quota_outside_the_transaction, 35, ("overtake", "outage"), ("nothing_is_added_beyond_a_quota",)),
+    PlantedBug(quota_outside_the_transaction, 134, ("overtake", "outage"), ("nothing_is_added_beyond_a_quota",)),
     PlantedBug(new_request_id_for_a_retry, 0, ("lose_answer", "delay_answer"), ("at_most_one_image",)),
-    PlantedBug(end_without_resolving, 12, ("troubled_compute",), ("no_ended_task_has_a_live_image",)),
+    PlantedBug(end_without_resolving, 3, ("troubled_compute",), ("no_ended_task_has_a_live_image",)),
     PlantedBug(lost_wake_up, 0, ("crash_step",), ("everything_drains",)),
     PlantedBug(outbox_emptied_before_acceptance, 0, ("crash_step", "outage"), ("every_log_entry_once",)),
     PlantedBug(next_time_in_a_second_transaction, 2, ("crash_call",), ("nothing_fails_by_a_bug",)),
