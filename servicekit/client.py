@@ -53,6 +53,16 @@ class Client:
         """A generated stub on this client's channel; call its methods through `call` only."""
         return stub_class(self._channel)
 
+    def connect(self, timeout: timedelta = timedelta(seconds=10)) -> None:
+        """Waits for a connection: after a service was away, its client tries again a second later only.
+
+        Raises Unavailable TRANSPORT if there is none in time.
+        """
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout.total_seconds())
+        except grpc.FutureTimeoutError as error:
+            raise Unavailable("TRANSPORT", "no connection in time") from error
+
     def call(
         self,
         method: "grpc.UnaryUnaryMultiCallable[Request, Response]",

@@ -64,6 +64,11 @@ class Clients:
             for service, client in zip(SERVICES, self._clients, strict=True)
         }
 
+    def connect(self) -> None:
+        """Waits until all services are connected, as after a start. Raises Unavailable."""
+        for client in self._clients:
+            client.connect()
+
     def close(self) -> None:
         for client in self._clients:
             client.close()

@@ -105,6 +105,7 @@ class _Demo:
     def _running(self, now: datetime) -> Iterator[Supervisor]:
         write_clock(self._folder.clock_file, now)
         with running(self._folder, self._addresses, STEPPED, self._say) as supervisor:
+            self._clients.connect()
             yield supervisor
 
     def _say(self, text: str) -> None:
