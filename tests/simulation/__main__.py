@@ -15,10 +15,10 @@ from multiprocessing.pool import Pool
 
 from tests.simulation.coverage import Coverage
 from tests.simulation.faults import KINDS, STEPS
+from tests.simulation.operations import OPERATIONS
 from tests.simulation.plan import Plan, plan
 from tests.simulation.shrink import shrunk
 from tests.simulation.simulate import Outcome, brief, simulate
-from tests.simulation.users import OPERATIONS
 
 _EVERY_SECONDS = 15.0
 _FULL_COVERAGE_SEEDS = 1000

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from tests.simulation.faults import FAULTS
 from tests.simulation.kernel import DAY, HOUR, MINUTE, SECOND
-from tests.simulation.users import OPERATIONS
+from tests.simulation.operations import OPERATIONS
 
 ACCOUNTS = ("acme", "umbra")
 POLICIES = 10

@@ -15,7 +15,7 @@ from scheduler_service.domain import tasks
 from scheduler_service.peers import policies
 from scheduler_service.steps import take_up
 from servicekit.errors import ServiceError
-from tests.simulation import facts, faults, users
+from tests.simulation import facts, faults, operations, setting_up
 from tests.simulation.coverage import Coverage
 from tests.simulation.databases import folder, unsynced
 from tests.simulation.invariants import ALWAYS, AT_THE_END, Invariant
@@ -30,7 +30,7 @@ _CHECK_EVERY = 6 * HOUR
 _CHECK_AFTER = 2 * MINUTE
 _SKEW = SECOND
 _START_WINDOW, _BUILD_DEADLINE, _LEASES = HOUR, DAY, 2 * 30 * SECOND
-_OPERATIONS = {operation.__name__: operation for operation in users.OPERATIONS}
+_OPERATIONS = {operation.__name__: operation for operation in operations.OPERATIONS}
 _FAULTS = {fault.__name__: fault for fault in faults.FAULTS}
 
 
@@ -65,7 +65,7 @@ class Run:
         world.start()
         for account in ACCOUNTS:
             self._spawn(
-                account, "set up", lambda user: users.set_up(user, self.plan.instances, POLICIES, self.plan.slots)
+                account, "set up", lambda user: setting_up.set_up(user, self.plan.instances, POLICIES, self.plan.slots)
             )
         for item in self.plan.items:
             world.kernel.at(item.moment, lambda item=item: self._begin(item))  # type: ignore[misc]
@@ -180,7 +180,7 @@ class Run:
 
 def _disable_all(user: User) -> None:
     while user.a_policy(lambda policy: policy.enabled):
-        users.disable(user)
+        operations.disable(user)
 
 
 def simulate(planned: Plan | int) -> Outcome:
