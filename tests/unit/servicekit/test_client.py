@@ -1,4 +1,5 @@
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,40 @@ def test_a_call_is_counted_for_whoever_may_not_repeat_it(connect: Connect) -> No
     before = calls.made()
     client.call(stub.GetBook, REQUEST)
     assert calls.made() == before + 1
+
+
+def test_a_service_that_was_away_answers_the_first_call_once_it_is_connected_to() -> None:
+    def serve(port: int) -> Server:
+        settings = ServerSettings(listen=f"127.0.0.1:{port}", drain_seconds=0)
+        return Server(settings, [registration(ShelfServicer(lambda _: Book(name=NAME)))], lambda: None)
+
+    server = serve(0)
+    port = server.start()
+    client = Client(f"127.0.0.1:{port}")
+    try:
+        stub = client.stub(ShelfStub)
+        client.call(stub.GetBook, REQUEST)
+        server.close()
+        for _ in range(3):
+            error_of(
+                client.call, stub.GetBook, REQUEST
+            )  # tries to connect, in vain, and then waits before it does again
+        server = serve(port)
+        server.start()
+        client.connect()
+        assert client.call(stub.GetBook, REQUEST) == Book(name=NAME)
+    finally:
+        client.close()
+        server.close()
+
+
+def test_whoever_is_not_there_is_not_waited_for_longer_than_said() -> None:
+    with contextlib.closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        with contextlib.closing(Client(f"127.0.0.1:{taken.getsockname()[1]}")) as client:
+            error = error_of(client.connect, timedelta(seconds=0.1))
+    assert isinstance(error, Unavailable)
+    assert error.reason == "TRANSPORT"
 
 
 def test_calls_go_to_each_replica_in_turn_and_pass_over_one_that_is_gone() -> None:
