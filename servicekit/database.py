@@ -188,15 +188,12 @@ def open_database(settings: "ServerSettings") -> Database:
 
 def open_engine(url: str, limits: Limits) -> Engine:
     """Raises DatabaseUrlError."""
-    return _open(make_url(check_url(url)), limits)
-
-
-def _open(url: sa.URL, limits: Limits) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        return sqlite.Sqlite(url, limits)
+    parsed = make_url(check_url(url))
+    if parsed.get_backend_name() == "sqlite":
+        return sqlite.Sqlite(parsed, limits)
     from servicekit.engines.postgresql import Postgresql  # noqa: PLC0415 - its driver costs a service with SQLite start-up time
 
-    return Postgresql(url, limits)
+    return Postgresql(parsed, limits)
 
 
 def constraint_name(error: IntegrityError, metadata: sa.MetaData) -> str | None:

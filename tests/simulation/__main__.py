@@ -54,7 +54,7 @@ def _many(seeds: range, processes: int) -> int:
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         failed = _run(pool, [plan(seed) for seed in seeds], coverage)
         if len(seeds) >= _FULL_COVERAGE_SEEDS:
-            aimed = [replace(plan(coverage.reached_by[place]), aim=place) for place in _never_died_at(coverage)]
+            aimed = [replace(plan(coverage.reached_by[place]), aim=place) for place in coverage.never_died_at(STEPS)]
             print(f"nobody has died at {len(aimed)} places of the steps yet: a seed for each of them", flush=True)
             failed += _run(pool, aimed, coverage)
         pool.close()
@@ -82,22 +82,13 @@ def _tell_coverage(coverage: Coverage) -> bool:
     _table("faults", coverage.faults.items())
     _table("operations", coverage.operations.items())
     _table("deaths", [(place, coverage.deaths[place]) for place in sorted(coverage.places)])
-    places = [place for place in coverage.places if _is_of_a_step(place)]
-    never = _never_died_at(coverage)
+    places, never = coverage.places_of(STEPS), coverage.never_died_at(STEPS)
     missing = sorted(kind for kind in KINDS if not coverage.faults[kind]) + [
         operation.__name__ for operation in OPERATIONS if not coverage.operations[operation.__name__]
     ]
     print(f"nobody died at {len(never)} of {len(places)} places of the six steps: {', '.join(never) or 'none'}")
     print(f"faults and operations that never came: {', '.join(missing) or 'none'}")
     return not (never or missing)
-
-
-def _never_died_at(coverage: Coverage) -> list[str]:
-    return [place for place in coverage.never_died_at() if _is_of_a_step(place)]
-
-
-def _is_of_a_step(place: str) -> bool:
-    return place.partition(":")[0] in STEPS
 
 
 def _table(headline: str, rows: Iterable[tuple[str, int]]) -> None:

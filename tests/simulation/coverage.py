@@ -1,6 +1,7 @@
 """What a run came through: how often each fault struck, and how often a process died at each place."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 
@@ -23,5 +24,8 @@ class Coverage:
         for place, seed in other.reached_by.items():
             self.reached_by[place] = min(seed, self.reached_by.get(place, seed))
 
-    def never_died_at(self) -> list[str]:
-        return sorted(self.places.keys() - self.deaths.keys())
+    def places_of(self, activities: Collection[str]) -> set[str]:
+        return {place for place in self.places if place.partition(":")[0] in activities}
+
+    def never_died_at(self, activities: Collection[str]) -> list[str]:
+        return sorted(self.places_of(activities) - self.deaths.keys())

@@ -1,4 +1,4 @@
-"""After a long outage the triggers of weeks wait: they are taken up in flat memory, and new ones have their turn."""
+"""After a long outage triggers wait: they are taken up in flat memory, and new ones have their turn."""
 
 import gc
 import os
