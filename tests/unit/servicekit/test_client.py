@@ -14,6 +14,7 @@ from servicekit.client import Client
 from servicekit.config import ServerSettings
 from servicekit.errors import FailedPrecondition, NotFound, Unavailable
 from servicekit.server import Server
+from suite.services import free_addresses
 from tests.support import error_of
 from tests.unit.servicekit.example import NAME, Book, GetBookRequest, ShelfServicer, ShelfStub, registration
 
@@ -51,13 +52,16 @@ def test_a_call_is_counted_for_whoever_may_not_repeat_it(connect: Connect) -> No
 
 
 def test_a_service_that_was_away_answers_the_first_call_once_it_is_connected_to() -> None:
-    def serve(port: int) -> Server:
-        settings = ServerSettings(listen=f"127.0.0.1:{port}", drain_seconds=0)
-        return Server(settings, [registration(ShelfServicer(lambda _: Book(name=NAME)))], lambda: None)
+    address = free_addresses()["log_service"]  # none that the system gives to others meanwhile
 
-    server = serve(0)
-    port = server.start()
-    client = Client(f"127.0.0.1:{port}")
+    def serve() -> Server:
+        settings = ServerSettings(listen=address, drain_seconds=0)
+        server = Server(settings, [registration(ShelfServicer(lambda _: Book(name=NAME)))], lambda: None)
+        server.start()
+        return server
+
+    server = serve()
+    client = Client(address)
     try:
         stub = client.stub(ShelfStub)
         client.call(stub.GetBook, REQUEST)
@@ -66,8 +70,7 @@ def test_a_service_that_was_away_answers_the_first_call_once_it_is_connected_to(
             error_of(
                 client.call, stub.GetBook, REQUEST
             )  # tries to connect, in vain, and then waits before it does again
-        server = serve(port)
-        server.start()
+        server = serve()
         client.connect()
         assert client.call(stub.GetBook, REQUEST) == Book(name=NAME)
     finally:
