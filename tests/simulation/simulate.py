@@ -232,7 +232,7 @@ def _suitable_limits() -> Iterator[None]:
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """A run is over before its garbage matters; what was there before it is none."""
+    """A run is over before its garbage matters. What was there before it stays frozen: it is looked at once."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -240,7 +240,6 @@ def _without_collections() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-        gc.unfreeze()
 
 
 @contextmanager
