@@ -25,7 +25,7 @@ from suite.log_files import LIMIT_BYTES
 from suite.services import free_addresses, is_free
 from suite.supervisor import running
 from tests.support import START
-from tests.support.suite import PATIENCE_SECONDS, Suite, clients, command, eventually, is_running, running_suite
+from tests.support.suite import PATIENCE_SECONDS, Suite, clients, command, eventually, is_running, pids, running_suite
 
 PLACE = "accounts/acme/regions/cn-north-1"
 
@@ -33,12 +33,6 @@ PLACE = "accounts/acme/regions/cn-north-1"
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
-
-
-def pids(suite: Suite) -> dict[str, int]:
-    """Each service's process, as the suite told it."""
-    told = [line.split() for line in suite.lines if " process " in line]
-    return {words[0]: int(words[-1]) for words in told if words[0] in SERVICES}
 
 
 def assert_answers(suite: Suite) -> None:

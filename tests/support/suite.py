@@ -76,9 +76,11 @@ class Suite:
 
 
 @contextmanager
-def running_suite(data: Path, *arguments: str, addresses: Mapping[str, str] | None = None) -> Iterator[Suite]:
+def running_suite(
+    data: Path, *arguments: str, addresses: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+) -> Iterator[Suite]:
     """A suite that is ready; ended, if it still runs, as Ctrl-C ends it."""
-    suite = Suite(data, free_addresses() if addresses is None else addresses, *arguments)
+    suite = Suite(data, free_addresses() if addresses is None else addresses, *arguments, **environ or {})
     try:
         suite.wait_for("ready after")
         yield suite
@@ -86,6 +88,12 @@ def running_suite(data: Path, *arguments: str, addresses: Mapping[str, str] | No
             assert suite.end() == 0, "\n".join(suite.lines)
     finally:
         suite.close()
+
+
+def pids(suite: Suite) -> dict[str, int]:
+    """Each service's process, as the suite told it."""
+    told = [line.split() for line in suite.lines if " process " in line]
+    return {words[0]: int(words[-1]) for words in told if words[0] in SERVICES}
 
 
 @contextmanager
