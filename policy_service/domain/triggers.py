@@ -1,9 +1,10 @@
 """What is due: how a policy becomes a trigger, and which triggers a scheduler gets."""
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import NamedTuple
 
 from policy_service.domain.policy import Policy, PolicyKey
@@ -17,6 +18,8 @@ LEASES_IN_COMPANY = 3
 """A trigger leased this many times in vain is leased alone from then on (D3)."""
 LEASES_IN_ALL = 6
 """A trigger leased this many times in vain is not run any more (D3)."""
+NEWEST_SHARE = 10
+"""Of what waits longer than one lease has room, one instance in so many that are leased is of the newest."""
 
 
 class Kind(enum.StrEnum):
@@ -197,18 +200,29 @@ class Candidate(NamedTuple):
     lease_count: int = 0
 
 
-def choose(candidates: Iterable[Candidate], max_weight: int) -> list[str]:
-    """Those to lease together, in the order given: as many as fit, one at least, but a suspicious one alone (D3)."""
-    chosen: list[str] = []
-    room = max_weight
-    for candidate in candidates:
-        suspicious = candidate.lease_count >= LEASES_IN_COMPANY
-        if suspicious and not chosen:
-            return [candidate.uid]
-        if suspicious:
-            continue
-        if chosen and candidate.weight > room:
-            break
-        chosen.append(candidate.uid)
-        room -= candidate.weight
-    return chosen
+def choose(candidates: Sequence[Candidate], max_weight: int) -> list[str]:
+    """Those to lease together, of candidates that are given oldest first: one at least, a suspicious one alone (D3).
+
+    If they don't all fit, the newest have a share of the room: what is new does not wait until a backlog is gone.
+    """
+    if candidates and _is_suspicious(candidates[0]):
+        return [candidates[0].uid]
+    sound = [candidate for candidate in candidates if not _is_suspicious(candidate)]
+    for_newest = max_weight // NEWEST_SHARE if _weight(sound) > max_weight else 0
+    oldest = _fitting(sound, max_weight - for_newest) or sound[:1]
+    newest = _fitting(sound[len(oldest) :][::-1], min(for_newest, max_weight - _weight(oldest)))
+    return [candidate.uid for candidate in (*oldest, *newest)]
+
+
+def _is_suspicious(candidate: Candidate) -> bool:
+    return candidate.lease_count >= LEASES_IN_COMPANY
+
+
+def _fitting(candidates: Sequence[Candidate], room: int) -> list[Candidate]:
+    """As many, from the first on, as there is room for."""
+    weights = accumulate(candidate.weight for candidate in candidates)
+    return [candidate for candidate, weight in zip(candidates, weights, strict=True) if weight <= room]
+
+
+def _weight(candidates: Sequence[Candidate]) -> int:
+    return sum(candidate.weight for candidate in candidates)

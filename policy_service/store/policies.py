@@ -13,6 +13,7 @@ from policy_service.domain.schedule import Anchor
 from policy_service.domain.triggers import Candidate
 from policy_service.store import retentions, schedules
 from policy_service.store.among import among, given
+from policy_service.store.both_ends import both_ends
 from policy_service.store.schema import associations, metadata
 from policy_service.store.schema import policies as table
 from servicekit.database import constraint_name
@@ -150,18 +151,18 @@ _NEXT_DUE = sa.select(sa.func.min(_c.next_execution_micros))
 
 
 def due(connection: sa.Connection, now: datetime, limit: int) -> list[Candidate]:
-    """Policies that are due, with as many instances as they have, the longest due first."""
-    rows = connection.execute(_DUE, {"now": to_micros(now), "limit": limit})
+    """Policies that are due, with as many instances as they have, the longest due first.
+
+    Of more than `limit` those, and some that became due last (see `both_ends`).
+    """
+    rows = both_ends(connection, _LONGEST_DUE, _LAST_DUE, {"now": to_micros(now)}, limit)
     return [Candidate(uid, max(1, count)) for uid, count in rows]
 
 
 _IS_DUE = _c.next_execution_micros <= sa.bindparam("now")
-_DUE = (
-    sa.select(_c.uid, _c.instance_count)
-    .where(_IS_DUE)
-    .order_by(_c.next_execution_micros, _c.uid)
-    .limit(sa.bindparam("limit", type_=sa.Integer))
-)
+_DUE = sa.select(_c.uid, _c.instance_count).where(_IS_DUE).limit(sa.bindparam("limit", type_=sa.Integer))
+_LONGEST_DUE = _DUE.order_by(_c.next_execution_micros, _c.uid)
+_LAST_DUE = _DUE.order_by(_c.next_execution_micros.desc(), _c.uid.desc())
 
 
 def lock_due(connection: sa.Connection, uids: Collection[str], now: datetime) -> list[Policy]:

@@ -11,6 +11,7 @@ from policy_service.domain.schedule import SECOND, Points
 from policy_service.domain.triggers import Kind, Missed, MissedReason, Trigger, TriggeredAssociation
 from policy_service.store import retentions
 from policy_service.store.among import among, given
+from policy_service.store.both_ends import both_ends
 from policy_service.store.schema import triggers as table
 from servicekit.timestamps import from_micros, to_micros
 
@@ -41,18 +42,22 @@ _ANY_LEASABLE = sa.select(_c.uid).where(_c.lease_expire_micros <= sa.bindparam("
 
 
 def lock_leasable(connection: sa.Connection, now: datetime, limit: int) -> list[Leasable]:
-    """Triggers that nobody has leased, or not any more, oldest first; but for those that somebody is just leasing."""
-    rows = connection.execute(_LOCK_LEASABLE, {"now": to_micros(now), "limit": limit})
+    """Triggers that nobody has leased, or not any more, oldest first; but for those that somebody is just leasing.
+
+    Of more than `limit` the oldest, and some of the newest (see `both_ends`).
+    """
+    rows = both_ends(connection, _LOCK_OLDEST, _LOCK_NEWEST, {"now": to_micros(now)}, limit)
     return [Leasable(uid, Kind(kind), weight, count) for uid, kind, weight, count in rows]
 
 
 _LOCK_LEASABLE = (
     sa.select(_c.uid, _c.kind, _c.weight, _c.lease_count)
     .where(_c.lease_expire_micros <= sa.bindparam("now"))
-    .order_by(_c.scheduled_micros, _c.uid)
     .limit(sa.bindparam("limit", type_=sa.Integer))
     .with_for_update(skip_locked=True)
 )
+_LOCK_OLDEST = _LOCK_LEASABLE.order_by(_c.scheduled_micros, _c.uid)
+_LOCK_NEWEST = _LOCK_LEASABLE.order_by(_c.scheduled_micros.desc(), _c.uid.desc())
 
 
 def lease(connection: sa.Connection, uids: Collection[str], expire: datetime) -> None:

@@ -265,6 +265,22 @@ def test_expired_and_new_triggers_come_together_oldest_scheduled_time_first(serv
 
 
 @pytest.mark.rule("D3")
+@pytest.mark.parametrize("runs", [False, True], ids=["what is due", "what a user runs"])
+def test_what_is_new_does_not_wait_until_a_backlog_is_gone(service: PolicyService, runs: bool) -> None:
+    """Each lease has room for some of the newest: they come while they are still on time."""
+    for number in range(19):
+        service.create(f"old-{number:02}", schedule=schedule(timedelta(hours=1, minutes=number)))
+    service.create("new", schedule=schedule(timedelta(hours=9 if runs else 5)))
+    service.time.product.set(START + timedelta(hours=5))
+    if runs:
+        service.execute("new")
+    first = service.lease(max_instances=10).triggers
+    assert policy_ids(first) == [*(f"old-{number:02}" for number in range(9)), "new"]
+    assert first[-1].kind == (Trigger.KIND_RUN_NOW if runs else Trigger.KIND_SCHEDULED)
+    assert policy_ids(service.lease().triggers) == [f"old-{number:02}" for number in range(9, 19)]
+
+
+@pytest.mark.rule("D3")
 def test_after_three_leases_a_trigger_is_leased_alone(service: PolicyService) -> None:
     service.create("suspect")
     service.time.product.set(FIRST)

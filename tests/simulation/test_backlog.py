@@ -17,7 +17,7 @@ from servicekit.timestamps import to_micros
 from tests.simulation.kernel import HOUR, MINUTE, SECOND
 from tests.simulation.machines import START
 from tests.simulation.simulate import surroundings
-from tests.simulation.world import POLICY, SCHEDULER, World
+from tests.simulation.world import POLICY, SCHEDULER, SCHEDULERS, World
 
 BACKLOG = int(os.environ.get("AUTOIMAGE_BACKLOG", "5000"))
 """A multiple of 1,000; `make prove` has one of 100,000."""
@@ -61,6 +61,10 @@ def count(world: World, service: str, query: str) -> int:
         return int(connection.exec_driver_sql(query).scalar_one())
 
 
+def has_execution(world: World, scheduled: int) -> bool:
+    return bool(count(world, SCHEDULER, f"SELECT count(*) FROM executions WHERE scheduled_time = {scheduled}"))
+
+
 def held() -> int:
     """Blocks of memory that are in use. What the process occupies says less: it also has what its allocator keeps."""
     gc.collect()
@@ -70,7 +74,7 @@ def held() -> int:
 @pytest.mark.rule("D3", "D4")
 @pytest.mark.timeout(7200)  # a loaded machine is no failure
 def test_a_backlog_drains_in_flat_memory_without_starving_what_is_new() -> None:
-    """It takes one poll for each batch; a run that is asked for after the first has its execution with the last."""
+    """It takes one poll for each batch; a run that is asked for after the first has its execution with the next."""
     with surroundings() as path, pytest.MonkeyPatch.context() as patch:
         patch.setattr(policies, "LEASE_INSTANCES", BATCH)
         with closing(World(0, path)) as world:
@@ -78,12 +82,14 @@ def test_a_backlog_drains_in_flat_memory_without_starving_what_is_new() -> None:
             for first in range(0, BACKLOG, 1000):
                 insert(world, [trigger(n, start - (BACKLOG - n) * MINUTE) for n in range(first, first + 1000)])
             world.start()
-            memory = [held() for _ in _drain(world, trigger(BACKLOG, start))]
+            looks = [(held(), has_execution(world, start)) for _ in _drain(world, trigger(BACKLOG, start))]
             ended = count(world, SCHEDULER, "SELECT count(*) FROM executions WHERE end_time IS NOT NULL")
             polls = world.coverage.places["take_up: COMMIT"]
     assert ended == BACKLOG + 1
     assert polls <= POLLS + 2
+    memory, of_the_new = zip(*looks, strict=True)
     assert max(memory) - memory[0] < GROWTH
+    assert of_the_new.index(True) <= SCHEDULERS, "of the polls that were under way when it came, and one more"
 
 
 def _drain(world: World, new: dict[str, Any]) -> Iterator[None]:

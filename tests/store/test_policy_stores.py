@@ -269,6 +269,29 @@ def test_leasable_are_triggers_without_a_lease_oldest_first(connection: sa.Conne
     assert not triggers.any_leasable(connection, START + HOUR)
 
 
+def test_leasable_of_a_backlog_are_the_oldest_and_a_tenth_as_many_of_the_newest(connection: sa.Connection) -> None:
+    triggers.insert(connection, [trigger(f"t-{number:02}", number * HOUR) for number in range(25)])
+
+    def leasable(limit: int) -> list[int]:
+        return [int(found.uid[2:]) for found in triggers.lock_leasable(connection, START, limit)]
+
+    assert leasable(9) == [*range(9)]
+    assert leasable(20) == [*range(20), 23, 24]
+    assert leasable(24) == [*range(25)], "each once"
+    assert leasable(25) == [*range(25)]
+    triggers.lease(connection, ["t-00", "t-24"], START + HOUR)
+    assert leasable(10) == [*range(1, 11), 23]
+
+
+def test_due_of_a_backlog_are_the_longest_due_and_a_tenth_as_many_of_the_last(connection: sa.Connection) -> None:
+    insert(
+        connection,
+        *(policy(f"p-{number:02}", KEY._replace(policy_id=f"p{number}"), due=number * HOUR) for number in range(25)),
+    )
+    due = policies.due(connection, START + 23 * HOUR, 20)
+    assert [found.uid for found in due] == [f"p-{number:02}" for number in (*range(20), 22, 23)]
+
+
 def test_replaced_trigger_keeps_its_leases(connection: sa.Connection) -> None:
     triggers.insert(connection, [trigger("t-1")])
     triggers.lease(connection, ["t-1"], START + HOUR)

@@ -204,6 +204,7 @@ def test_a_lease_and_the_sweeps_read_by_index_however_many_policies_there_are(db
     with db.write() as connection, plans(connection) as found:
         assert policies.next_due(connection) == START
         assert not triggers.any_leasable(connection, START)
+        assert len(policies.due(connection, START + 100 * DAY, 10)) == 11, "from both ends"
         (candidate,) = policies.due(connection, START, 5000)
         (locked,) = policies.lock_due(connection, [candidate.uid], START)
         moved_on, trigger = take_up(locked, "t-1", [], START)

@@ -73,8 +73,9 @@ class TriggerServiceServicer:
 
     def LeaseTriggers(self, request, context):
         """Turns due policies into triggers and leases them to the caller, oldest scheduled time first, together with triggers whose
-        lease ran out. A trigger comes again after its lease until it is acknowledged: a caller must take up each one once,
-        whatever number of times it comes.
+        lease ran out. When more waits than one lease has room for, a tenth of the room is for the newest, so that they are on time
+        although a backlog waits. A trigger comes again after its lease until it is acknowledged: a caller must take up each one
+        once, whatever number of times it comes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

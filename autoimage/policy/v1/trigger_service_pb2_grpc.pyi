@@ -18,8 +18,9 @@ class TriggerServiceStub:
     def __init__(self, channel: _grpc.Channel) -> None: ...
     LeaseTriggers: _grpc.UnaryUnaryMultiCallable[_trigger_service_pb2.LeaseTriggersRequest, _trigger_service_pb2.LeaseTriggersResponse]
     """Turns due policies into triggers and leases them to the caller, oldest scheduled time first, together with triggers whose
-    lease ran out. A trigger comes again after its lease until it is acknowledged: a caller must take up each one once,
-    whatever number of times it comes.
+    lease ran out. When more waits than one lease has room for, a tenth of the room is for the newest, so that they are on time
+    although a backlog waits. A trigger comes again after its lease until it is acknowledged: a caller must take up each one
+    once, whatever number of times it comes.
     """
     AckTriggers: _grpc.UnaryUnaryMultiCallable[_trigger_service_pb2.AckTriggersRequest, _trigger_service_pb2.AckTriggersResponse]
     """Acknowledges triggers: their executions are on disk. Unknown ones count as acknowledged before."""
@@ -46,8 +47,9 @@ class TriggerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _trigger_service_pb2.LeaseTriggersResponse:
         """Turns due policies into triggers and leases them to the caller, oldest scheduled time first, together with triggers whose
-        lease ran out. A trigger comes again after its lease until it is acknowledged: a caller must take up each one once,
-        whatever number of times it comes.
+        lease ran out. When more waits than one lease has room for, a tenth of the room is for the newest, so that they are on time
+        although a backlog waits. A trigger comes again after its lease until it is acknowledged: a caller must take up each one
+        once, whatever number of times it comes.
         """
 
     @_abc_1.abstractmethod

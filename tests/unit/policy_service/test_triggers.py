@@ -180,15 +180,35 @@ def test_poisoned_trigger_runs_nothing_and_records_its_point_after_those_it_carr
     [
         ([], 10, ""),
         ([("a", 4, 0), ("b", 6, 2)], 10, "ab"),
-        ([("a", 4, 0), ("b", 7, 0), ("c", 1, 0)], 10, "a"),
+        ([("a", 4, 0), ("b", 7, 0), ("c", 1, 0)], 9, "a"),
         ([("a", 11, 0), ("b", 1, 0)], 10, "a"),
+        ([("a", 4, 0), ("b", 5, 0), ("c", 1, 0), ("d", 1, 0)], 10, "abd"),
+        ([("a", 15, 0), ("b", 4, 0), ("c", 1, 0), ("d", 1, 0), ("e", 1, 0)], 20, "aed"),
+        ([("a", 19, 0), ("b", 1, 0), ("c", 1, 0)], 20, "ac"),
+        ([("a", 9, 0), ("b", 1, 0), ("c", 2, 0)], 10, "a"),
+        ([("a", 9, 0), ("b", 1, 0), ("c", 1, 3)], 10, "ab"),
+        ([("a", 1, 3), ("b", 9, 0), ("c", 1, 0)], 10, "a"),
         ([("a", 1, 3), ("b", 1, 0)], 10, "a"),
         ([("a", 1, 2), ("b", 1, 3), ("c", 1, 0)], 10, "ac"),
         ([("a", 20, 5)], 10, "a"),
     ],
-    ids=["none", "as many as fit", "in order", "one at least", "suspect first", "suspect later", "large suspect"],
+    ids=[
+        "none",
+        "all",
+        "as many as fit",
+        "one at least",
+        "the newest has a tenth of the room",
+        "the newest have",
+        "what is left of it",
+        "the newest is too large",
+        "the newest is suspect",
+        "the oldest is suspect, and more waits",
+        "suspect first",
+        "suspect later",
+        "large suspect",
+    ],
 )
-def test_chosen_together_is_what_fits_in_order_but_a_suspect_alone(
+def test_chosen_together_is_what_fits_from_both_ends_but_a_suspect_alone(
     candidates: list[tuple[str, int, int]], room: int, expected: str
 ) -> None:
     assert choose([Candidate(*each) for each in candidates], room) == list(expected)
