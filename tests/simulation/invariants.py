@@ -204,13 +204,13 @@ def _points(policy: KnownPolicy, now: int, ledger: Ledger) -> tuple[set[int], se
     allowed: set[int] = set()
     for span in policy.spans:
         clock = ledger.policy_clock
-        _, peak = clock.range(span.opened, now if span.closed is None else span.closed)
+        low, peak = clock.range(span.opened, now if span.closed is None else span.closed)
         if span.closing is None or span.closed is None:
             certain = clock.shown(now) - _SLACK
         else:
             certain, _ = clock.range(span.closing, span.closed)
         required.update(span.points(certain))
-        allowed.update(span.points(peak))
+        allowed.update(span.possible_points(low, peak))
     return required, allowed
 
 

@@ -50,6 +50,7 @@ class Span:
     """A policy was enabled on one schedule: points are `first_time` and one every `interval` microseconds after it.
 
     `opened` and `closed` are when users were told so; the change that closed it was made from `closing` to `closed`.
+    It `resumes` if its grid was there before.
     """
 
     first_time: int
@@ -57,10 +58,16 @@ class Span:
     opened: int
     closing: int | None = None
     closed: int | None = None
+    resumes: bool = False
 
     def points(self, last_time: int) -> range:
         """Up to and including `last_time`."""
         return range(self.first_time, last_time + 1, self.interval)
+
+    def possible_points(self, after_time: int, last_time: int) -> range:
+        """Those before them too, if it resumes: an earlier try, whose answer was lost, may have opened it by then."""
+        earlier = max(0, self.first_time - after_time - 1) // self.interval if self.resumes else 0
+        return range(self.first_time - earlier * self.interval, last_time + 1, self.interval)
 
 
 @dataclass
@@ -78,10 +85,10 @@ class KnownPolicy:
     def enabled(self) -> bool:
         return bool(self.spans) and self.spans[-1].closing is None
 
-    def open(self, first: datetime, now: int) -> None:
+    def open(self, first: datetime, now: int, *, resumes: bool = False) -> None:
         """Enabled. Nothing, if it was: the answer came to a repeated call."""
         if not self.enabled:
-            self.spans.append(Span(to_micros(first), self.interval, now))
+            self.spans.append(Span(to_micros(first), self.interval, now, resumes=resumes))
 
     def close(self, sent: int, now: int) -> None:
         if self.enabled:

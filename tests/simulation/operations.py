@@ -50,7 +50,7 @@ def enable(user: User) -> None:
         sent = user.now
         user.tell(f"enables {policy.name}")
         enabled = user.call(user.policies.EnablePolicy, policy_service_pb2.EnablePolicyRequest(name=policy.name))
-        policy.open(from_proto(enabled.next_execution_time), sent)
+        policy.open(from_proto(enabled.next_execution_time), sent, resumes=True)
 
 
 def delete_policy(user: User) -> None:
@@ -94,7 +94,8 @@ def edit_schedule(user: User) -> None:
         if "schedule.interval" in mask:
             policy.interval = length // timedelta(microseconds=1)
         if answer.HasField("next_execution_time"):
-            policy.open(from_proto(answer.next_execution_time), sent)
+            resumes = "schedule.start_time" not in mask
+            policy.open(from_proto(answer.next_execution_time), sent, resumes=resumes)
 
 
 def edit_retention(user: User) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from autoimage.log.v1 import log_pb2, log_service_pb2
 from autoimage.log.v1.log_service_pb2_grpc import LogServiceStub
 from servicekit.errors import AlreadyExists, InvalidArgument, NotFound, ServiceError, Unavailable
 from tests.simulation.kernel import SECOND, Crash, Kernel, Owner
+from tests.simulation.ledger import Span
 from tests.simulation.network import Ambush, SimulatedClient, Trouble
 from tests.simulation.simulate import surroundings
 from tests.simulation.world import LOG, Snare, World
@@ -167,3 +169,12 @@ def test_a_process_leaves_no_file_behind() -> None:
     told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
     assert told
     assert not Path(told).exists()
+
+
+@pytest.mark.parametrize(("opened", "possible"), [(14, [15, 27, 39]), (15, [27, 39]), (2, [3, 15, 27, 39])])
+def test_an_answer_may_be_younger_than_what_it_tells_of(opened: int, possible: list[int]) -> None:
+    """A policy was enabled at once, but its user learned so only from a repeated call, after a point of it."""
+    span = Span(first_time=27, interval=12, opened=opened, resumes=True)
+    assert [*span.points(40)] == [27, 39]
+    assert [*span.possible_points(opened, 40)] == possible
+    assert [*replace(span, resumes=False).possible_points(opened, 40)] == [27, 39]
