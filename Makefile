@@ -40,7 +40,7 @@ simulate: $(DEV) ## simulate everything that can go wrong (SEEDS=1000; SEED=17 r
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED) --aim '$(AIM)',$(if $(SEEDS),--seeds $(SEEDS)))
 
 prove: $(DEV) ## storms, leaps of the clock, the simulation and a backlog at full size: takes hours
-	@$(BIN)/python -m pytest -n 0 -m prove tests/chaos
+	@AUTOIMAGE_BACKLOG=100000 $(BIN)/python -m pytest -n 0 -m prove tests/chaos
 	@$(BIN)/python -m tests.simulation --seeds 10000
 	@AUTOIMAGE_BACKLOG=100000 $(BIN)/python -m pytest -n 0 tests/simulation/test_backlog.py
 

@@ -1,11 +1,10 @@
 """After a long outage triggers wait: they are taken up in flat memory, and new ones have their turn."""
 
 import gc
-import os
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,41 +13,17 @@ import sqlalchemy as sa
 from policy_service.store import schema
 from scheduler_service.peers import policies
 from servicekit.timestamps import to_micros
-from tests.simulation.kernel import HOUR, MINUTE, SECOND
+from tests.simulation.kernel import HOUR, SECOND
 from tests.simulation.machines import START
 from tests.simulation.simulate import surroundings
 from tests.simulation.world import POLICY, SCHEDULER, SCHEDULERS, World
+from tests.support.backlog import BACKLOG, backlog, trigger
 
-BACKLOG = int(os.environ.get("AUTOIMAGE_BACKLOG", "5000"))
-"""A multiple of 1,000; `make prove` has one of 100,000."""
 BATCH = min(1_000, BACKLOG // 20)
 """Triggers that are leased at once."""
 POLLS = BACKLOG // BATCH
 GROWTH = 50_000 + BATCH * 40
 """Blocks of memory, for caches, and for what schedulers have in hand. A trigger that is kept would have twenty."""
-
-
-def trigger(number: int, scheduled: int) -> dict[str, Any]:
-    """A run of a policy that is deleted by now, with one instance."""
-    return {
-        "uid": str(uuid.UUID(int=number + 1)),
-        "kind": "SCHEDULED",
-        "policy_uid": str(uuid.UUID(int=number % 500 + 10**9)),
-        "dedup_key": str(number),
-        "account": "acme",
-        "region": "cn-north-1",
-        "policy_id": f"p-{number % 500}",
-        "display_name": "old",
-        "devices": None,
-        "log_topic": "",
-        "associations": [[str(uuid.UUID(int=number + 2 * 10**9)), f"i-{number % 500}"]],
-        "weight": 1,
-        "scheduled_micros": scheduled,
-        "run_id": "",
-        "trigger_micros": to_micros(START),
-        "lease_expire_micros": 0,
-        "lease_count": 0,
-    }
 
 
 def insert(world: World, triggers: list[dict[str, Any]]) -> None:
@@ -61,8 +36,9 @@ def count(world: World, service: str, query: str) -> int:
         return int(connection.exec_driver_sql(query).scalar_one())
 
 
-def has_execution(world: World, scheduled: int) -> bool:
-    return bool(count(world, SCHEDULER, f"SELECT count(*) FROM executions WHERE scheduled_time = {scheduled}"))
+def has_execution(world: World, scheduled: datetime) -> bool:
+    query = f"SELECT count(*) FROM executions WHERE scheduled_time = {to_micros(scheduled)}"
+    return bool(count(world, SCHEDULER, query))
 
 
 def held() -> int:
@@ -78,11 +54,9 @@ def test_a_backlog_drains_in_flat_memory_without_starving_what_is_new() -> None:
     with surroundings() as path, pytest.MonkeyPatch.context() as patch:
         patch.setattr(policies, "LEASE_INSTANCES", BATCH)
         with closing(World(0, path)) as world:
-            start = to_micros(START)
-            for first in range(0, BACKLOG, 1000):
-                insert(world, [trigger(n, start - (BACKLOG - n) * MINUTE) for n in range(first, first + 1000)])
+            insert(world, backlog(BACKLOG, START))
             world.start()
-            looks = [(held(), has_execution(world, start)) for _ in _drain(world, trigger(BACKLOG, start))]
+            looks = [(held(), has_execution(world, START)) for _ in _drain(world, trigger(BACKLOG, START))]
             ended = count(world, SCHEDULER, "SELECT count(*) FROM executions WHERE end_time IS NOT NULL")
             polls = world.coverage.places["take_up: COMMIT"]
     assert ended == BACKLOG + 1
