@@ -280,6 +280,7 @@ def _copy(victim: Victim, services: Sequence[str], age: int) -> None:
     world = victim.world
     copies = {service: world.copy(service) for service in services}
     known, copied = deepcopy(victim.ledger.known), world.kernel.now
+    protected = set(victim.ledger.protected_images)
 
     def bring_back() -> None:
         victim.count("restored database")
@@ -295,7 +296,8 @@ def _copy(victim: Victim, services: Sequence[str], age: int) -> None:
             victim.ledger.restore(Restoration(service, copied, world.kernel.now), known)
         if COMPUTE in services:
             read = facts.read(world.folder, victim.ledger, world.kernel.now, 0, logs=False)
-            victim.ledger.forget_all_but(read.instances, [image.name for image in read.images], read.used)
+            images = [image.name for image in read.images]
+            victim.ledger.forget_all_but(read.instances, images, protected, read.used)
 
     world.kernel.at(copied + age, lambda: _when_users_rest(victim, bring_back))
 

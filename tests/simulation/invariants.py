@@ -159,17 +159,21 @@ def every_point_has_one_outcome(facts: Facts, ledger: Ledger) -> Iterator[str]:
 def _outcomes_of(policy: KnownPolicy, runs: list[Run], facts: Facts, ledger: Ledger) -> Iterator[str]:
     executed = Counter(run.scheduled_time for run in runs if run.kind in ("SCHEDULED", "CATCH_UP"))
     missed: Counter[int] = Counter()
+    waived = [_waived(restoration.copied, restoration.restored, ledger) for restoration in _of_schedule(ledger)]
+
+    def is_waived(first: int, last: int) -> bool:
+        return any(begin <= first and last <= end for begin, end in waived)
+
     for run in runs:
         if run.points is not None:
             inside = _points_of(policy, *run.points)
             missed.update(inside)
-            if not inside:
+            if not inside and not is_waived(*run.points[:2]):
                 yield f"{policy.name}: {run.name} tells of points that its schedule never had: {run.points}"
     required, allowed = _points(policy, facts.now, ledger)
-    waived = [_waived(restoration.copied, restoration.restored, ledger) for restoration in _of_schedule(ledger)]
     for point in sorted({*required, *executed, *missed}):
         outcomes = executed[point] + missed[point]
-        if any(first <= point <= last for first, last in waived):
+        if is_waived(point, point):
             continue
         if point in required and outcomes == 0:
             yield f"{policy.name}: nothing is told of its point {_time(point)}"

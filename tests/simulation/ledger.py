@@ -4,7 +4,7 @@ Moments named `…_time` are microseconds since 1970 by the policy service's pro
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
@@ -50,7 +50,7 @@ class Span:
     """A policy was enabled on one schedule: points are `first_time` and one every `interval` microseconds after it.
 
     `opened` and `closed` are when users were told so; the change that closed it was made from `closing` to `closed`.
-    It `resumes` if its grid was there before.
+    Its grid begins at `start_time`; 0 if that is long ago.
     """
 
     first_time: int
@@ -58,15 +58,16 @@ class Span:
     opened: int
     closing: int | None = None
     closed: int | None = None
-    resumes: bool = False
+    start_time: int = 0
 
     def points(self, last_time: int) -> range:
         """Up to and including `last_time`."""
         return range(self.first_time, last_time + 1, self.interval)
 
     def possible_points(self, after_time: int, last_time: int) -> range:
-        """Those before them too, if it resumes: an earlier try, whose answer was lost, may have opened it by then."""
-        earlier = max(0, self.first_time - after_time - 1) // self.interval if self.resumes else 0
+        """Those before them too: an earlier try, whose answer was lost, may have opened it by `after_time`."""
+        after_time = max(after_time, self.start_time - 1)
+        earlier = max(0, self.first_time - after_time - 1) // self.interval
         return range(self.first_time - earlier * self.interval, last_time + 1, self.interval)
 
 
@@ -85,10 +86,11 @@ class KnownPolicy:
     def enabled(self) -> bool:
         return bool(self.spans) and self.spans[-1].closing is None
 
-    def open(self, first: datetime, now: int, *, resumes: bool = False) -> None:
-        """Enabled. Nothing, if it was: the answer came to a repeated call."""
+    def open(self, first: datetime, now: int, start: datetime | None = None) -> None:
+        """Enabled, on a grid from `start` if that is new. Nothing, if it was: the answer came to a repeated call."""
         if not self.enabled:
-            self.spans.append(Span(to_micros(first), self.interval, now, resumes=resumes))
+            start_time = 0 if start is None else to_micros(start)
+            self.spans.append(Span(to_micros(first), self.interval, now, start_time=start_time))
 
     def close(self, sent: int, now: int) -> None:
         if self.enabled:
@@ -197,10 +199,15 @@ class Ledger:
             self.known = known
 
     def forget_all_but(
-        self, instances: Iterable[str], images: Iterable[str], used: Mapping[tuple[str, str], int]
+        self,
+        instances: Iterable[str],
+        images: Iterable[str],
+        protected: Collection[str],
+        used: Mapping[tuple[str, str], int],
     ) -> None:
         """Compute has lost all others, and its limits are those of before."""
         self.instances &= set(instances)
+        self.protected_images &= set(protected)
         self.used_when_set = dict(used)
         there = set(images)
         self.built = {key: names & there for key, names in self.built.items()}

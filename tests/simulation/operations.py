@@ -50,7 +50,7 @@ def enable(user: User) -> None:
         sent = user.now
         user.tell(f"enables {policy.name}")
         enabled = user.call(user.policies.EnablePolicy, policy_service_pb2.EnablePolicyRequest(name=policy.name))
-        policy.open(from_proto(enabled.next_execution_time), sent, resumes=True)
+        policy.open(from_proto(enabled.next_execution_time), sent)
 
 
 def delete_policy(user: User) -> None:
@@ -94,8 +94,8 @@ def edit_schedule(user: User) -> None:
         if "schedule.interval" in mask:
             policy.interval = length // timedelta(microseconds=1)
         if answer.HasField("next_execution_time"):
-            resumes = "schedule.start_time" not in mask
-            policy.open(from_proto(answer.next_execution_time), sent, resumes=resumes)
+            start = from_proto(schedule.start_time) if schedule.HasField("start_time") else None
+            policy.open(from_proto(answer.next_execution_time), sent, start)
 
 
 def edit_retention(user: User) -> None:
@@ -153,9 +153,10 @@ def protect_image(user: User) -> None:
     image = user.draw.choice(list(images.images)).name
     protected = compute_pb2.Image(name=image, deletion_protected=True)
     request = image_service_pb2.UpdateImageRequest(image=protected, update_mask=FieldMask(paths=["deletion_protected"]))
-    user.tell(f"protects {image}")
-    user.call(user.images.UpdateImage, request)
-    user.ledger.protected_images.add(image)
+    with user.alone_with([image]):
+        user.tell(f"protects {image}")
+        user.call(user.images.UpdateImage, request)
+        user.ledger.protected_images.add(image)
 
 
 def create_image(user: User) -> None:

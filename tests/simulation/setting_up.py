@@ -106,7 +106,7 @@ def make_policy(user: User, policy_id: str, start: int) -> KnownPolicy | None:
             return None
         known = KnownPolicy(name, made.uid, length // timedelta(microseconds=1), retention.may_delete_newest)
         if made.HasField("next_execution_time"):
-            known.open(from_proto(made.next_execution_time), sent)
+            known.open(from_proto(made.next_execution_time), sent, moment(start))
         user.ledger.known.policies[made.uid] = known
         return known
 

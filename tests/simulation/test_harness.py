@@ -4,7 +4,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,10 +170,12 @@ def test_a_process_leaves_no_file_behind() -> None:
     assert not Path(told).exists()
 
 
-@pytest.mark.parametrize(("opened", "possible"), [(14, [15, 27, 39]), (15, [27, 39]), (2, [3, 15, 27, 39])])
-def test_an_answer_may_be_younger_than_what_it_tells_of(opened: int, possible: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("opened", "start", "possible"),
+    [(14, 0, [15, 27, 39]), (15, 0, [27, 39]), (2, 0, [3, 15, 27, 39]), (2, 15, [15, 27, 39]), (2, 27, [27, 39])],
+)
+def test_an_answer_may_be_younger_than_what_it_tells_of(opened: int, start: int, possible: list[int]) -> None:
     """A policy was enabled at once, but its user learned so only from a repeated call, after a point of it."""
-    span = Span(first_time=27, interval=12, opened=opened, resumes=True)
+    span = Span(first_time=27, interval=12, opened=opened, start_time=start)
     assert [*span.points(40)] == [27, 39]
     assert [*span.possible_points(opened, 40)] == possible
-    assert [*replace(span, resumes=False).possible_points(opened, 40)] == [27, 39]
