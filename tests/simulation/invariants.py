@@ -237,7 +237,7 @@ def every_success_has_its_image(facts: Facts, ledger: Ledger) -> Iterator[str]:
     if ledger.restored(COMPUTE):
         return
     for task in facts.tasks:
-        if task.state == "SUCCEEDED" and task.image not in alive | ledger.deleted_images | ledger.retiring:
+        if task.state == "SUCCEEDED" and task.image not in alive | ledger.deleted_images.keys() | ledger.retiring:
             yield f"{_shown(task)} succeeded, but there is no {task.image}"
 
 

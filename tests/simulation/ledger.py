@@ -145,8 +145,8 @@ class Ledger:
     instances: set[str] = field(default_factory=set)
     runs: dict[str, str] = field(default_factory=dict)
     """Runs that were accepted, by id: the policy's uid."""
-    deleted_images: set[str] = field(default_factory=set)
-    """By users."""
+    deleted_images: dict[str, str] = field(default_factory=dict)
+    """By users: each one's instance."""
     protected_images: set[str] = field(default_factory=set)
     foreign_images: set[str] = field(default_factory=set)
     foreign_requests: set[str] = field(default_factory=set)

@@ -225,9 +225,10 @@ def delete_image(user: User) -> None:
     images = user.call(user.images.ListImages, request).images
     if not images:
         return
-    image = user.draw.choice(list(images)).name
+    chosen = user.draw.choice(list(images))
+    image = chosen.name
     user.tell(f"deletes {image}")
-    user.ledger.deleted_images.add(image)
+    user.ledger.deleted_images[image] = chosen.source_instance
     try:
         user.call(user.images.DeleteImage, image_service_pb2.DeleteImageRequest(name=image))
     except ServiceError as error:

@@ -120,8 +120,7 @@ class Run:
 
     def _user_deletes(self, instance: str) -> bool:
         """Whether a user ever deleted an image of the instance: perhaps the newest, just when it was looked at."""
-        deleted = (self._images.get(name) for name in self.ledger.deleted_images)
-        return any(image is not None and image.instance == instance for image in deleted)
+        return instance in self.ledger.deleted_images.values()
 
     def _set_clocks(self) -> None:
         """No two machines agree to the microsecond."""
