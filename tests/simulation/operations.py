@@ -225,12 +225,11 @@ def delete_image(user: User) -> None:
     images = user.call(user.images.ListImages, request).images
     if not images:
         return
-    chosen = user.draw.choice(list(images))
-    image = chosen.name
-    user.tell(f"deletes {image}")
-    user.ledger.deleted_images[image] = chosen.source_instance
+    image = user.draw.choice(list(images))
+    user.tell(f"deletes {image.name}")
+    user.ledger.deleted_images[image.name] = image.source_instance
     try:
-        user.call(user.images.DeleteImage, image_service_pb2.DeleteImageRequest(name=image))
+        user.call(user.images.DeleteImage, image_service_pb2.DeleteImageRequest(name=image.name))
     except ServiceError as error:
         user.tell(f"is refused: {error.reason}")
 
