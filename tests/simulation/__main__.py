@@ -69,7 +69,9 @@ def _run(pool: Pool, plans: Sequence[Plan], coverage: Coverage) -> list[Outcome]
     failed: list[Outcome] = []
     for done, outcome in enumerate(pool.imap_unordered(brief, plans), 1):
         coverage.add(outcome.coverage)
-        failed += [outcome] if outcome.violations else []
+        if outcome.violations:
+            failed.append(outcome)
+            _tell_violations(outcome)  # now: the rest may take hours
         if time.monotonic() - told > _EVERY_SECONDS:
             told = time.monotonic()
             print(f"{done} of {len(plans)} seeds, {len(failed)} failed, {told - started:.0f} s", flush=True)
@@ -101,12 +103,16 @@ def _verdict(outcomes: Iterable[Outcome]) -> int:
     """Prints what was violated; the exit code."""
     failed = [outcome for outcome in outcomes if outcome.violations]
     for outcome in failed:
-        aimed = f" AIM='{outcome.plan.aim}'" if outcome.plan.aim else ""
-        print(f"\nmake simulate SEED={outcome.plan.seed}{aimed}")
-        for invariant, found in outcome.violations[:10]:
-            print(f"  {invariant}: {found}")
+        _tell_violations(outcome)
     print("FAILED" if failed else "OK")
     return 1 if failed else 0
+
+
+def _tell_violations(outcome: Outcome) -> None:
+    aimed = f" AIM='{outcome.plan.aim}'" if outcome.plan.aim else ""
+    print(f"\nmake simulate SEED={outcome.plan.seed}{aimed}")
+    for invariant, found in outcome.violations[:10]:
+        print(f"  {invariant}: {found}", flush=True)
 
 
 if __name__ == "__main__":
