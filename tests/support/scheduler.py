@@ -4,7 +4,6 @@ Steps run one after the other, in a fixed order, until none has anything to do: 
 """
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -13,18 +12,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from scheduler_service.dependencies import Dependencies
-from scheduler_service.domain.executions import (
-    Execution,
-    ExecutionState,
-    Kind,
-    Missed,
-    Trigger,
-    TriggeredInstance,
-    closing_state,
-)
+from scheduler_service.domain.executions import Execution, Kind, Missed, Trigger, TriggeredInstance
 from scheduler_service.domain.log_entries import Entry
 from scheduler_service.domain.retention import KEEP_FOREVER, KeptImage, Retention
-from scheduler_service.domain.tasks import BuildState, Phase, Task, TaskState
+from scheduler_service.domain.tasks import Task
 from scheduler_service.steps.deliver import deliver
 from scheduler_service.steps.follow import follow
 from scheduler_service.steps.resolve import resolve
@@ -40,6 +31,7 @@ from servicekit.clock import ManualClock
 from servicekit.database import Database
 from servicekit.errors import Unavailable
 from servicekit.loop import Wake
+from tests.support import scheduler_promises as promises
 from tests.support.clocks import START, ManualClocks, clocks
 from tests.support.databases import database
 from tests.support.scheduler_fakes import FakeCompute, FakeLogs, FakePolicies, Faults, lost_request
@@ -328,104 +320,15 @@ class World:
         """Every promise that can be judged from outside; raises AssertionError."""
         executions, tasks = self.executions(), self.tasks()
         for task in tasks:
-            self._check_task(task)
+            promises.check_task(task, self.compute)
         for execution in executions:
-            self._check_counts(execution, [task for task in tasks if task.execution_uid == execution.uid])
-        self._check_places(tasks)
-        assert all(len(ids) == 1 for ids in self.compute.sent_for.values()), "X1: two request ids for one build"
-        self._check_kept_images(tasks)
-        self._check_entries(executions, tasks)
-
-    def _check_task(self, task: Task) -> None:
-        image = self.compute.images.get(task.request_id)
-        if task.state is TaskState.SUCCEEDED:
-            assert task.image, f"succeeded without an image: {task}"
-        elif task.state.ended:
-            assert self.compute.resolves[task.request_id], f"X6: ended without being resolved: {task}"
-            if image in self.compute.live_images():
-                assert task.reason == "BUILD_TIMEOUT", f"X6: ended as {task.state}, but its image lives: {task}"
-        if task.state is TaskState.BUILDING:
-            assert task.image
-            assert task.build_start_time
-        assert (task.phase in (Phase.DONE, Phase.LATE)) == task.state.ended
-        assert (task.end_time is not None) == task.state.ended
-
-    def _check_kept_images(self, tasks: list[Task]) -> None:
-        """Retention knows of every image of a task that exists, and of no other; what it deleted is gone.
-
-        Images of executions that are forgotten it still knows.
-        """
-        made = {task.image: task for task in tasks if task.has_image}
-        known = {task.execution_uid for task in tasks}
-        kept = {image.name for image in self.kept() if image.execution_uid in known}
-        assert kept <= made.keys(), f"X9: no task's images: {kept - made.keys()}"
-        living = {image.name for image in self.compute.live_images()}
-        assert living & made.keys() <= kept, f"X9: forgotten: {living & made.keys() - kept}"
-        deleted = {name for name, task in made.items() if task.image_delete_time}
-        assert not deleted & (living | kept), f"X9: deleted, and still there: {deleted & (living | kept)}"
-
-    @staticmethod
-    def _check_counts(execution: Execution, tasks: list[Task]) -> None:
-        states = Counter(task.state for task in tasks)
-        counts = execution.counts
-        assert counts.total == len(tasks)
-        assert counts.open == states[TaskState.PENDING] + states[TaskState.BUILDING]
-        assert counts.succeeded == states[TaskState.SUCCEEDED]
-        assert counts.failed == states[TaskState.FAILED]
-        assert counts.skipped == states[TaskState.SKIPPED]
-        assert counts.cancelled == states[TaskState.CANCELLED]
-        if execution.kind is Kind.MISSED:
-            assert execution.state is ExecutionState.MISSED
-        else:
-            assert execution.state is (ExecutionState.RUNNING if counts.open else closing_state(counts))
-        assert (execution.end_time is None) == (execution.state is ExecutionState.RUNNING)
-
-    def _check_places(self, tasks: list[Task]) -> None:
-        """X7: what is counted is what there is, and never more than may be."""
-        held = Counter(task.place for task in tasks if task.in_flight)
+            promises.check_counts(execution, [task for task in tasks if task.execution_uid == execution.uid])
         with self.database.read() as connection:
             counted = places.builds_in_flight(connection, {task.place for task in tasks})
-        assert counted == {place: held[place] for place in counted}, "X7: places among the builds in flight are leaked"
-        for task in tasks:
-            assert task.in_flight or task.state is not TaskState.BUILDING
-            assert not (task.in_flight and task.state.ended)
-        if self.max_builds_in_flight:
-            creating = Counter(
-                image.instance.partition("/instances/")[0]
-                for image in self.compute.images.values()
-                if self.compute.state(image) is BuildState.CREATING
-            )
-            for place in {*creating, *counted}:
-                assert max(creating[place], counted.get(place, 0)) <= self.max_builds_in_flight, "X7: over the limit"
-
-    def _check_entries(self, executions: list[Execution], tasks: list[Task]) -> None:
-        """Those there are and no others; of those that were dropped, only how many."""
-        waiting = Counter((entry.log_topic, entry.insert_id) for entry in self.undelivered())
-        assert set(waiting.values()) <= {1}, f"L3: in the outbox twice: {waiting}"
-        found = {(entry.execution, entry.instance, entry.event) for entry in self.entries()}
-        wanted = set(_wanted_events(executions, tasks))
-        assert found <= wanted, f"L2: entries are too many: {found - wanted}"
-        assert len(wanted - found) == self.dropped(), f"L2: entries are missing: {wanted - found}"
-
-
-def _wanted_events(executions: list[Execution], tasks: list[Task]) -> Iterator[tuple[str, str, str]]:
-    """Execution, instance and event of each entry that there should be."""
-    names = {execution.uid: execution.name for execution in executions if execution.log_topic}
-    for execution in (execution for execution in executions if execution.uid in names):
-        if execution.kind is Kind.MISSED:
-            yield execution.name, "", "EXECUTION_MISSED"
-            continue
-        yield execution.name, "", "EXECUTION_STARTED"
-        if execution.end_time:
-            yield execution.name, "", "EXECUTION_ENDED"
-    for task in (task for task in tasks if task.execution_uid in names):
-        name = names[task.execution_uid]
-        if task.build_start_time:
-            yield name, task.instance, "IMAGE_TASK_STARTED"
-        if task.end_time:
-            yield name, task.instance, "IMAGE_TASK_ENDED"
-        if task.late_image_time:
-            yield name, task.instance, "LATE_IMAGE"
+        promises.check_places(tasks, counted, self.max_builds_in_flight, self.compute)
+        promises.check_request_ids(self.compute)
+        promises.check_kept_images(tasks, self.kept(), self.compute)
+        promises.check_entries(executions, tasks, [*self.logs.kept.values()], self.undelivered(), self.dropped())
 
 
 @contextmanager
