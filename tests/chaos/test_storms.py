@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from autoimage.log.v1.log_pb2 import LogSet
+from autoimage.log.v1.log_service_pb2 import UpdateLogSetRequest
 from autoimage.policy.v1.policy_pb2 import Policy
 from autoimage.policy.v1.policy_service_pb2 import UpdatePolicyRequest
 from autoimage.type.v1.retention_pb2 import Retention
@@ -55,6 +57,7 @@ class _Life:
         """The days of the demo, and more of them until the storm is over; what is not as it must be then."""
         outcomes = apply_fleet(self._clients, self._fleet, START)
         assert not [outcome for outcome in outcomes if outcome.result in (Result.FAILED, Result.DIFFERENT)]
+        self._keep_logs()
         lost, back = OUTAGE
         story = Story(self._clients, self._kill_scheduler, self._model, lambda *_: None)
         events = [*story.events(), Event(back + timedelta(hours=6), self._keep_less)]
@@ -70,6 +73,13 @@ class _Life:
         self._storm.calm()
         driver.drain()
         return [*self._differences(), *self._findings(Period(START, driver.now + _DAY))]
+
+    def _keep_logs(self) -> None:
+        """For 30 days: a storm may last for more than the seven that one set keeps them, and the model forgets none."""
+        for place in self._fleet.places:
+            for log_set in place.log_sets:
+                kept = LogSet(name=f"{place.name}/logSets/{log_set.id}", retention_days=30)
+                self._clients.logs.UpdateLogSet(UpdateLogSetRequest(log_set=kept))
 
     def _kill_scheduler(self) -> None:
         self._storm.lull()
