@@ -1,4 +1,4 @@
-"""The scheduler's SQL: claims and fences, lists, counts, the outbox, and the tables themselves."""
+"""The scheduler's SQL: claims and fences, lists, counts, places, and the tables themselves."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,7 +27,6 @@ from tests.support.scheduler_values import (
     a_building_task,
     a_sent_task,
     a_task,
-    an_entry,
     an_execution,
     instance_name,
     uid,
@@ -435,67 +434,6 @@ def test_ending_no_execution_changes_none(db: Database) -> None:
     with db.write() as connection:
         executions.close(connection, [])
         assert executions.by_uid(connection, [execution.uid]) == {execution.uid: execution}
-
-
-# Outbox
-
-
-def test_entries_wait_in_order_and_come_back_as_they_were_put_in(db: Database) -> None:
-    plain = an_entry("1")
-    full = an_entry(
-        "2",
-        start_time=START + SECOND,
-        end_time=START + 2 * SECOND,
-        instance_count=7,
-        task_state="FAILED",
-        reason="SNAPSHOT_FAILED",
-        instance=instance_name("i-1"),
-        image=IMAGE,
-        included=("vda",),
-        left_out=(LeftOut("vdb", "LOCAL_DISK"),),
-        missed=Missed(START - SECOND, START, 2, "POLICY_DISABLED"),
-    )
-    with db.write() as connection:
-        outbox.add(connection, [plain, full])
-        outbox.add(connection, [an_entry("3")])
-    with db.read() as connection:
-        assert [waiting.entry for waiting in outbox.oldest(connection, 2)] == [plain, full]
-        assert outbox.count(connection) == 3
-
-
-def test_entries_without_a_topic_are_not_put_up(db: Database) -> None:
-    with db.write() as connection:
-        outbox.add(connection, [an_entry(log_topic="")])
-        assert outbox.count(connection) == 0
-
-
-def test_what_is_removed_is_counted_once(db: Database) -> None:
-    with db.write() as connection:
-        outbox.add(connection, [an_entry("1"), an_entry("2"), an_entry("3")])
-    with db.read() as connection:
-        ids = [waiting.id for waiting in outbox.oldest(connection, 2)]
-    for expected in (2, 0):
-        with db.write() as connection:
-            assert outbox.remove(connection, ids) == expected
-            outbox.count_dropped(connection, expected)
-    with db.write() as connection:
-        assert outbox.remove(connection, []) == 0
-        assert [waiting.entry.insert_id for waiting in outbox.oldest(connection, 10)] == ["3"]
-        assert outbox.dropped(connection) == 2
-
-
-@pytest.mark.rule("L3")
-def test_a_number_in_the_outbox_is_never_given_again(db: Database) -> None:
-    """Who delivered the old entry at the same time as another replica would remove the new one undelivered."""
-    with db.write() as connection:
-        outbox.add(connection, [an_entry("1")])
-    with db.write() as connection:
-        (old,) = outbox.oldest(connection, 10)
-        outbox.remove(connection, [old.id])
-    with db.write() as connection:
-        outbox.add(connection, [an_entry("2")])
-        outbox.remove(connection, [old.id])
-        assert [waiting.entry.insert_id for waiting in outbox.oldest(connection, 10)] == ["2"]
 
 
 # Places

@@ -328,7 +328,7 @@ class World:
         promises.check_places(tasks, counted, self.max_builds_in_flight, self.compute)
         promises.check_request_ids(self.compute)
         promises.check_kept_images(tasks, self.kept(), self.compute)
-        promises.check_entries(executions, tasks, [*self.logs.kept.values()], self.undelivered(), self.dropped())
+        promises.check_entries(executions, tasks, self.entries(), self.undelivered(), self.dropped())
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What must hold of a scheduler at every moment, judged from outside. Each raises AssertionError if it does not."""
+"""What must hold of a scheduler at every moment, judged from outside; if it does not, AssertionError is raised."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,9 +44,9 @@ def check_counts(execution: Execution, tasks: Sequence[Task]) -> None:
 
 
 def check_places(tasks: Sequence[Task], counted: Mapping[str, int], limit: int, compute: FakeCompute) -> None:
-    """X7: the builds counted as in flight at each place are those that are, and never more than `limit`; 0 is none."""
+    """X7: the builds counted as in flight at each place are those that are, and at most `limit`, unless that is 0."""
     held = Counter(task.place for task in tasks if task.in_flight)
-    assert counted == {place: held[place] for place in counted}, "X7: places among the builds in flight are leaked"
+    assert Counter(counted) == held, "X7: places among the builds in flight are leaked"
     for task in tasks:
         assert task.in_flight or task.state is not TaskState.BUILDING
         assert not (task.in_flight and task.state.ended)
@@ -61,6 +61,7 @@ def check_places(tasks: Sequence[Task], counted: Mapping[str, int], limit: int, 
 
 
 def check_request_ids(compute: FakeCompute) -> None:
+    """X1: however often a build is sent, it is under one request id."""
     assert all(len(ids) == 1 for ids in compute.sent_for.values()), "X1: two request ids for one build"
 
 
@@ -82,14 +83,14 @@ def check_kept_images(tasks: Sequence[Task], known_images: Sequence[KeptImage], 
 def check_entries(
     executions: Sequence[Execution],
     tasks: Sequence[Task],
-    delivered: Sequence[Entry],
+    entries: Sequence[Entry],
     undelivered: Sequence[Entry],
     dropped: int,
 ) -> None:
-    """Those there are and no others; of those that were dropped, only how many."""
+    """`entries`, delivered or not, are those that there must be; of those that were dropped, only how many is known."""
     waiting = Counter((entry.log_topic, entry.insert_id) for entry in undelivered)
     assert set(waiting.values()) <= {1}, f"L3: in the outbox twice: {waiting}"
-    found = {(entry.execution, entry.instance, entry.event) for entry in [*delivered, *undelivered]}
+    found = {(entry.execution, entry.instance, entry.event) for entry in entries}
     wanted = set(_wanted_events(executions, tasks))
     assert found <= wanted, f"L2: entries are too many: {found - wanted}"
     assert len(wanted - found) == dropped, f"L2: entries are missing: {wanted - found}"
